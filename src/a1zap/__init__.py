@@ -1,0 +1,1 @@
+"""Self-hosted, multi-agent messaging: stored durably, answered once, in order."""

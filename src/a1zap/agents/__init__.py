@@ -1,0 +1,1 @@
+"""Agents, their versions and their channel accounts."""

@@ -1,0 +1,1 @@
+"""How the world reaches us and we it: one file a channel."""

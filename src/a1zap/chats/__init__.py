@@ -1,0 +1,1 @@
+"""Chats, their participants, messages and attachments; the turns that answered them."""

@@ -1,0 +1,1 @@
+"""One outbound message leaves, once, in order."""

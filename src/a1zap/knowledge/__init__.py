@@ -1,0 +1,1 @@
+"""What an agent may know: articles, passages, the search for the best, the answer without a model."""

@@ -1,0 +1,1 @@
+"""What is happening now: events of a chat, for whoever watches."""

@@ -1,0 +1,120 @@
+"""What every model provider looks like from inside the house.
+
+A request goes in, events come out while the model writes: `Text` as it arrives, `ToolCall` when one is whole, and
+exactly one `Finished` at the end. Failures are `ModelUnavailable` (trying again or another model may help) or
+`ModelRefused` (it will not): the chain in `chain.py` knows what to do with each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from a1zap.kit.errors import A1ZapError
+
+
+class ModelRefused(A1ZapError):
+    """The provider will not answer this request as it stands (4xx other than 408/409/429): another model may."""
+
+    title = "Model refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One entry of the history: what a user, the agent itself or a tool said."""
+
+    role: Literal["user", "assistant", "tool"]
+    text: str
+    tool_calls: Sequence[ToolCall] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may ask for; `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One question to one model.
+
+    `system` is ours alone: text from outside only ever stands in `history`.
+    With `schema` (a JSON Schema object) the whole answer is one JSON document of that shape, checked by the caller.
+    """
+
+    system: str
+    history: Sequence[Said]
+    tools: Sequence[Tool] = ()
+    schema: Mapping[str, Any] | None = None
+    tokens_max: int = 1024
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The next piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model asks for a tool; `arguments` is parsed JSON."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of an answer, with what it used. `reason` in our words, whatever the provider calls it."""
+
+    reason: Literal["stop", "length", "tools", "filtered"]
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+ModelEvent = Text | ToolCall | Finished
+
+
+class Model(Protocol):
+    """One model of one provider, ready to be asked."""
+
+    @property
+    def name(self) -> str:
+        """`provider:model`, as settings and turns write it."""
+        ...
+
+    @property
+    def price(self) -> Price:
+        """What a million tokens cost."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Ask, and yield events until `Finished`.
+
+        Raises:
+            ModelUnavailable: time-out, connection lost, 408/409/429/5xx, or an answer cut off in the middle.
+            ModelRefused: any other 4xx.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Money for a million tokens in and out, in US dollars; zero where unknown, and then `is_known` is False."""
+
+    usd_per_mtok_in: Decimal = Decimal(0)
+    usd_per_mtok_out: Decimal = Decimal(0)
+    is_known: bool = False
+
+    def cost_usd(self, tokens_in: int, tokens_out: int) -> Decimal:
+        """What an answer of that size costs."""
+        return (self.usd_per_mtok_in * tokens_in + self.usd_per_mtok_out * tokens_out) / Decimal(1_000_000)

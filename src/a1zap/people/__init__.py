@@ -1,0 +1,1 @@
+"""Conversation users and the addresses they write from."""

@@ -1,0 +1,1 @@
+"""Lanes on pgmq: put, work off, heartbeat, back off, bury."""

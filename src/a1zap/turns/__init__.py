@@ -1,0 +1,1 @@
+"""What happens to the unanswered messages of a chat: read, think, write."""

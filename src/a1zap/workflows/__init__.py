@@ -1,0 +1,1 @@
+"""What to answer: a turn goes in, steps come out as data."""
