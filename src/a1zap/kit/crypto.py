@@ -87,7 +87,7 @@ class Sealer:
                 raise ValueError(f"data key {key_id} is not a key of owner {current.owner_id}: {key!r}")
         self.owner_id = current.owner_id
         self._current = current
-        self._ciphers = {key_id: AESGCM(key.key) for key_id, key in keys.items()}
+        self._ciphers = {key_id.bytes: AESGCM(key.key) for key_id, key in keys.items()}
         self._index_key = _index_key(keys[min(keys)])
 
     def __repr__(self) -> str:
@@ -99,11 +99,11 @@ class Sealer:
         Raises:
             Invalid: the text holds half a character (a lone surrogate), which no UTF-8 can spell.
         """
-        key_id = self._current.id
+        key_id = self._current.id.bytes
         nonce = os.urandom(NONCE_BYTES)
         place = _place(SEAL_VERSION, key_id, self.owner_id, table=table, column=column, row=row)
         sealed = self._ciphers[key_id].encrypt(nonce, _as_bytes(content, column), place)
-        return _SEAL_HEAD.pack(SEAL_VERSION, key_id.bytes) + nonce + sealed
+        return _SEAL_HEAD.pack(SEAL_VERSION, key_id) + nonce + sealed
 
     def open(self, sealed: bytes, *, table: str, column: str, row: UUID) -> bytes:
         """What was sealed for exactly this place.
@@ -114,14 +114,14 @@ class Sealer:
         where = f"{table}.{column} of row {row}"
         if len(sealed) < _SEAL_HEAD.size + NONCE_BYTES + TAG_BYTES:
             raise SealBroken(f"{where} holds {len(sealed)} bytes, too few to be sealed")
-        version, key_bytes = _SEAL_HEAD.unpack_from(sealed)
+        version, key_id = _SEAL_HEAD.unpack_from(sealed)
         if version != SEAL_VERSION:
             raise SealBroken(f"{where} is sealed in format {version}; this program knows {SEAL_VERSION}")
-        key_id = UUID(bytes=key_bytes)
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise SealBroken(
-                f"{where} is sealed with data key {key_id}, which owner {self.owner_id} has not (any more)"
+                f"{where} is sealed with data key {UUID(bytes=key_id)}, "
+                f"which owner {self.owner_id} has not (any more)"
             )
         nonce_end = _SEAL_HEAD.size + NONCE_BYTES
         place = _place(version, key_id, self.owner_id, table=table, column=column, row=row)
@@ -318,10 +318,14 @@ def _as_bytes(content: str | bytes, column: str) -> bytes:
     raise Invalid(f"{column} holds half a character (a lone surrogate) at position {position}", field=column)
 
 
-def _place(version: int, key_id: UUID, owner_id: UUID, *, table: str, column: str, row: UUID) -> bytes:
+def _place(version: int, key_id: bytes, owner_id: UUID, *, table: str, column: str, row: UUID) -> bytes:
     """Fixed lengths first and counted texts after, so that no two places spell the same bytes."""
-    names = b"".join(struct.pack("!H", len(name)) + name for name in (table.encode(), column.encode()))
-    return struct.pack("!B16s16s16s", version, key_id.bytes, owner_id.bytes, row.bytes) + names
+    return struct.pack("!B16s16s16s", version, key_id, owner_id.bytes, row.bytes) + _names(table, column)
+
+
+def _names(table: str, column: str) -> bytes:
+    first, second = table.encode(), column.encode()
+    return struct.pack(f"!H{len(first)}sH{len(second)}s", len(first), first, len(second), second)
 
 
 def _wrap_binding(version: int, master_id: bytes, key_id: UUID, owner_id: UUID) -> bytes:
@@ -333,8 +337,7 @@ def _index_key(owner_key: DataKey) -> bytes:
 
 
 def _blind_digest(index_key: bytes, text: str, table: str, column: str) -> bytes:
-    names = b"".join(struct.pack("!H", len(name)) + name for name in (table.encode(), column.encode()))
-    return hmac.digest(index_key, names + _as_bytes(text, column), "sha256")
+    return hmac.digest(index_key, _names(table, column) + _as_bytes(text, column), "sha256")
 
 
 def _hkdf(key: bytes, purpose: str) -> bytes:
