@@ -60,8 +60,7 @@ class Passwords:
         except Invalid:
             # No stored hash can come from it; said at once for known and unknown owners alike.
             return False
-        matches = await self._in_a_slot(lambda: self._matches(normal, stored or self._nobodys_hash))
-        return matches and stored is not None
+        return await self._in_a_slot(lambda: self._matches(normal, stored or self._nobodys_hash))
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether `stored` was made with other parameters than today's; hash anew after the next good sign-in."""

@@ -2,7 +2,8 @@
 
 A request goes in, events come out while the model writes: `Text` as it arrives, `ToolCall` when one is whole, and
 exactly one `Finished` at the end. Failures are `ModelUnavailable` (trying again or another model may help) or
-`ModelRefused` (it will not): the chain in `chain.py` knows what to do with each.
+`ModelRefused` (it will not): the chain in `chain.py` knows what to do with each, and says `Restarted` where an answer
+that has begun starts over.
 """
 
 from __future__ import annotations
@@ -79,9 +80,15 @@ class Finished:
     reason: Literal["stop", "length", "tools", "filtered"]
     tokens_in: int = 0
     tokens_out: int = 0
+    model: str | None = None  # who answered, as `provider:model`; the chain says it
 
 
-ModelEvent = Text | ToolCall | Finished
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """What was said so far does not count: another attempt begins anew. Only the chain says this."""
+
+
+ModelEvent = Text | ToolCall | Finished | Restarted
 
 
 class Model(Protocol):

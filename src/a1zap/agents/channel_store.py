@@ -1,0 +1,166 @@
+"""All SQL of channel accounts: the numbers, mailboxes and endpoints of agents, their credentials sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from a1zap.channels.contract import ChannelAccount
+from a1zap.db.pool import Row, Tx
+from a1zap.kit.crypto import Sealer
+from a1zap.kit.ids import new_id
+
+_COLUMNS = "owner_id, id, agent_id, kind, identity, credentials_sealed, status"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAccountSeen:
+    """A channel account as its owner sees it: no credentials."""
+
+    id: UUID
+    agent_id: UUID
+    kind: str
+    identity: str
+    status: str
+    health: Mapping[str, Any]
+    created_at: datetime
+
+
+async def insert_channel_account(
+    tx: Tx, sealer: Sealer, *, agent_id: UUID, kind: str, identity: str, credentials: Mapping[str, str]
+) -> UUID | None:
+    """Connect a channel; None where the agent has this one already."""
+    account_id = new_id()
+    return await tx.value(
+        """INSERT INTO channel_accounts (owner_id, id, agent_id, kind, identity, credentials_sealed)
+           VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (owner_id, agent_id, kind, identity) WHERE deleted_at IS NULL DO NOTHING RETURNING id""",
+        tx.owner_id,
+        account_id,
+        agent_id,
+        kind,
+        identity,
+        sealer.seal(
+            orjson.dumps(dict(credentials)),
+            table="channel_accounts",
+            column="credentials_sealed",
+            row=account_id,
+        ),
+    )
+
+
+async def read_channel_account(tx: Tx, sealer: Sealer, account_id: UUID) -> ChannelAccount | None:
+    row = await tx.row(
+        f"SELECT {_COLUMNS} FROM channel_accounts WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL",  # noqa: S608
+        tx.owner_id,
+        account_id,
+    )
+    return None if row is None else _account(sealer, row)
+
+
+async def read_channel_kind(tx: Tx, account_id: UUID) -> str | None:
+    """The kind of an account, also of one that is disconnected."""
+    return await tx.value(
+        "SELECT kind FROM channel_accounts WHERE owner_id = $1 AND id = $2", tx.owner_id, account_id
+    )
+
+
+async def find_agents_channel_account(
+    tx: Tx, sealer: Sealer, agent_id: UUID, kind: str
+) -> list[ChannelAccount]:
+    """The agent's accounts of one kind, oldest first."""
+    rows = await tx.rows(
+        f"""SELECT {_COLUMNS} FROM channel_accounts
+            WHERE owner_id = $1 AND agent_id = $2 AND kind = $3 AND deleted_at IS NULL ORDER BY id""",  # noqa: S608
+        tx.owner_id,
+        agent_id,
+        kind,
+    )
+    return [_account(sealer, r) for r in rows]
+
+
+async def list_channel_accounts(tx: Tx, agent_id: UUID) -> list[ChannelAccountSeen]:
+    rows = await tx.rows(
+        """SELECT id, agent_id, kind, identity, status, health, created_at FROM channel_accounts
+           WHERE owner_id = $1 AND agent_id = $2 AND deleted_at IS NULL ORDER BY id""",
+        tx.owner_id,
+        agent_id,
+    )
+    return [ChannelAccountSeen(**dict(r)) for r in rows]
+
+
+async def set_channel_status(tx: Tx, account_id: UUID, status: str) -> bool:
+    done = await tx.value(
+        """UPDATE channel_accounts SET status = $3, updated_at = now()
+           WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING id""",
+        tx.owner_id,
+        account_id,
+        status,
+    )
+    return done is not None
+
+
+async def delete_channel_account(tx: Tx, account_id: UUID) -> bool:
+    """Disconnect, and forget the credentials; chats that came through it stay readable."""
+    done = await tx.value(
+        """UPDATE channel_accounts SET deleted_at = now(), credentials_sealed = NULL, status = 'paused'
+           WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING id""",
+        tx.owner_id,
+        account_id,
+    )
+    return done is not None
+
+
+async def note_health(tx: Tx, account_id: UUID, health: Mapping[str, Any]) -> None:
+    """Remember how the channel does; written only when it changes its state, because it is noted at every send."""
+    await tx.run(
+        """UPDATE channel_accounts SET health = $3 WHERE owner_id = $1 AND id = $2
+           AND health ->> 'state' IS DISTINCT FROM $3::jsonb ->> 'state'""",
+        tx.owner_id,
+        account_id,
+        dict(health),
+    )
+
+
+async def find_channel_owner(tx: Tx, account_id: UUID) -> tuple[UUID, UUID, str] | None:
+    """(owner, agent, kind) of an account; asked before the owner is known, through the directory."""
+    row = await tx.row("SELECT owner_id, agent_id, kind FROM a1zap.owner_of_channel_account($1)", account_id)
+    return None if row is None else (row["owner_id"], row["agent_id"], row["kind"])
+
+
+async def keep_unread_delivery(tx: Tx, sealer: Sealer, account_id: UUID, raw: bytes, reason: str) -> UUID:
+    """An authentic delivery that no parser understood: kept whole, so that nothing a provider gave us is lost."""
+    delivery_id = new_id()
+    await tx.run(
+        """INSERT INTO unread_deliveries (owner_id, id, channel_account_id, raw_sealed, reason)
+           VALUES ($1, $2, $3, $4, $5)""",
+        tx.owner_id,
+        delivery_id,
+        account_id,
+        sealer.seal(raw, table="unread_deliveries", column="raw_sealed", row=delivery_id),
+        reason[:300],
+    )
+    return delivery_id
+
+
+def _account(sealer: Sealer, row: Row) -> ChannelAccount:
+    sealed = row["credentials_sealed"]
+    credentials: dict[str, str] = {}
+    if sealed is not None:
+        credentials = orjson.loads(
+            sealer.open(sealed, table="channel_accounts", column="credentials_sealed", row=row["id"])
+        )
+    return ChannelAccount(
+        id=row["id"],
+        owner_id=row["owner_id"],
+        agent_id=row["agent_id"],
+        kind=row["kind"],
+        identity=row["identity"],
+        credentials=credentials,
+        status=row["status"],
+    )

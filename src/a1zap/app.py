@@ -1,0 +1,197 @@
+"""The roof: the only file that knows every room. Builds the house out of settings, a clock, and what is outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+
+from a1zap.accounts.keys import Keyring
+from a1zap.accounts.passwords import Passwords
+from a1zap.accounts.stack_auth import StackVerifier
+from a1zap.api.build import build_api
+from a1zap.api.house import ApiHouse
+from a1zap.channels.catalog import shipped_channels
+from a1zap.channels.contract import Channel
+from a1zap.db.pool import Database, is_transaction_pooler
+from a1zap.db.wakeups import Wakeups
+from a1zap.delivery.deliver_message import Deliverer, deliver_message
+from a1zap.embeddings.contract import Embedder
+from a1zap.embeddings.embedded import EmbeddedMiniLM
+from a1zap.kit.clock import Clock, SystemClock
+from a1zap.kit.crypto import MasterKey, load_or_create_master_key
+from a1zap.kit.egress import Egress
+from a1zap.kit.errors import NotConfigured
+from a1zap.kit.settings import Settings, secret
+from a1zap.knowledge.shelf import Shelf
+from a1zap.llm.catalog import ProviderKeys, default_model, model_from_name
+from a1zap.queue.model import Entry, LanePolicy
+from a1zap.queue.work_off import work_off
+from a1zap.turns.house import TurnHouse
+from a1zap.turns.models import ModelFactory, ModelSource
+from a1zap.turns.take_turn import take_turn
+from a1zap.workflows.simple_reply import SimpleReply
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything, wired: what the CLI, the server, a worker and the tests work with."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    wakeups: Wakeups
+    keyring: Keyring
+    egress: Egress
+    channels: Mapping[str, Channel]
+    shelf: Shelf
+    models: ModelSource
+    passwords: Passwords
+    stack: StackVerifier | None
+
+    def api(self) -> FastAPI:
+        """The HTTP face of this house."""
+        return build_api(
+            ApiHouse(
+                settings=self.settings,
+                db=self.db,
+                wakeups=self.wakeups,
+                keyring=self.keyring,
+                passwords=self.passwords,
+                stack=self.stack,
+                channels=self.channels,
+                shelf=self.shelf,
+                clock=self.clock,
+            )
+        )
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Be one worker: take turns and deliver messages until `stop` is set."""
+        policy = lane_policy(self.settings)
+        turns = TurnHouse(
+            db=self.db,
+            wakeups=self.wakeups,
+            keyring=self.keyring,
+            channels=self.channels,
+            shelf=self.shelf,
+            models=self.models,
+            workflows={w.response_type: w for w in (SimpleReply(),)},
+            clock=self.clock,
+        )
+        deliverer = Deliverer(
+            db=self.db,
+            wakeups=self.wakeups,
+            keyring=self.keyring,
+            channels=dict(self.channels),
+            egress=self.egress,
+            clock=self.clock,
+        )
+
+        async def turn(entry: Entry) -> None:
+            await take_turn(turns, entry)
+
+        async def delivery(entry: Entry) -> None:
+            await deliver_message(deliverer, entry)
+
+        await asyncio.gather(
+            work_off(self.db, self.wakeups, "turns", turn, policy=policy, stop=stop),
+            work_off(self.db, self.wakeups, "deliveries", delivery, policy=policy, stop=stop),
+        )
+
+
+def lane_policy(settings: Settings) -> LanePolicy:
+    from datetime import timedelta
+
+    return LanePolicy(
+        concurrency=settings.concurrency,
+        lease=timedelta(seconds=settings.lease_s),
+        attempts_max=settings.attempts_max,
+        poll_s=settings.poll_s,
+    )
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings,
+    *,
+    database_url: str,
+    direct_url: str | None = None,
+    clock: Clock | None = None,
+    master_key: MasterKey | None = None,
+    embedder: Embedder | None = None,
+    make_model: ModelFactory | None = None,
+    channels: Mapping[str, Channel] | None = None,
+    connections_max: int = 16,
+) -> AsyncIterator[House]:
+    """Connect and wire everything; closed again at the end. Tests bring their own clock, models and channels."""
+    clock = clock or SystemClock()
+    master = master_key or load_or_create_master_key(settings.data_dir, secret(settings.master_key))
+    # Wake-ups need PostgreSQL itself; behind a transaction pooler without a direct address we poll.
+    listen_url = direct_url or (None if is_transaction_pooler(database_url) else database_url)
+    db = await Database.open(database_url, connections_max=connections_max)
+    wakeups = Wakeups(listen_url)
+    async with Egress(allow=settings.egress_networks) as egress:
+        keys = provider_keys(settings)
+        stack = _stack(settings, egress, clock)
+        passwords = Passwords()
+        house = House(
+            settings=settings,
+            clock=clock,
+            db=db,
+            wakeups=wakeups,
+            keyring=Keyring(master),
+            egress=egress,
+            channels=channels or shipped_channels(),
+            shelf=Shelf(db, embedder or EmbeddedMiniLM()),
+            models=ModelSource(
+                make=make_model or (lambda name: model_from_name(name, keys=keys, egress=egress)),
+                default=settings.default_model or default_model(keys),
+                deadline_s=settings.model_deadline_s,
+            ),
+            passwords=passwords,
+            stack=stack,
+        )
+        await wakeups.start()
+        try:
+            yield house
+        finally:
+            await wakeups.close()
+            if stack is not None:
+                await stack.close()
+            passwords.close()
+            await db.close()
+
+
+def provider_keys(settings: Settings) -> ProviderKeys:
+    """The operator's keys and addresses of model providers."""
+    return ProviderKeys(
+        openai_api_key=secret(settings.openai_api_key),
+        openai_base_url=settings.openai_base_url,
+        anthropic_api_key=secret(settings.anthropic_api_key),
+        anthropic_base_url=settings.anthropic_base_url,
+        google_api_key=secret(settings.google_api_key),
+        google_base_url=settings.google_base_url,
+    )
+
+
+def _stack(settings: Settings, egress: Egress, clock: Clock) -> StackVerifier | None:
+    if not settings.stack_project_id:
+        return None
+
+    async def fetch_json(url: str) -> dict[str, Any]:
+        answer = await egress.request("GET", url, total_s=10, read_max_bytes=1 << 20, trusted=True)
+        if answer.status != 200:  # noqa: PLR2004
+            raise NotConfigured(f"Stack Auth answered {answer.status} for its keys")
+        return orjson.loads(answer.body)
+
+    return StackVerifier(
+        project_id=settings.stack_project_id,
+        base_url=settings.stack_api_url,
+        fetch_json=fetch_json,
+        clock=clock,
+    )

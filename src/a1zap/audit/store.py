@@ -1,0 +1,33 @@
+"""The trail: who did what to which thing. Append-only; the application's role cannot change or remove a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from a1zap.db.pool import Tx
+from a1zap.kit.ids import new_id
+
+
+async def record_act(
+    tx: Tx,
+    *,
+    actor: str,
+    action: str,
+    subject_kind: str,
+    subject_id: UUID | None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an act down in the transaction that does it. `detail` holds no message text and no secret."""
+    await tx.run(
+        """INSERT INTO audit_events (owner_id, id, actor, action, subject_kind, subject_id, detail)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        tx.owner_id,
+        new_id(),
+        actor,
+        action,
+        subject_kind,
+        subject_id,
+        dict(detail or {}),
+    )

@@ -1,0 +1,572 @@
+"""All SQL of chats: participants, messages, turns. Text is sealed on the way in and opened on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from a1zap.chats.model import AlreadyKnown, Chat, ChatStatus, Message, NewMessage, Stored, TurnRecord
+from a1zap.db.pool import Row, Tx
+from a1zap.kit.crypto import Sealer
+from a1zap.kit.ids import new_id
+
+_CHAT = (
+    "id, agent_id, channel_account_id, type, service, external_id_sealed, status, last_seq, answered_seq, "
+    "waiting_since, last_message_at, created_at"
+)
+_MESSAGE = (
+    "id, chat_id, seq, direction, sender_kind, sender_id, agent_id, message_type, content_sealed, rich_content_sealed, "
+    "external_id, status, held_reason, possible_duplicate, error, turn_id, said_at, created_at"
+)
+_TURN = (
+    "id, chat_id, agent_id, agent_version, status, from_seq, to_seq, attempt, hops, model, tokens_in, tokens_out, "
+    "cost_usd, started_at, finished_at"
+)
+
+# ── one message in ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+# The chat's row is locked from here to the commit: its counter gives messages their order, and whoever else touches
+# this chat waits. A chat that does not exist yet is made; two at once make one.
+_STORE_INBOUND = """
+    WITH chat AS (
+        INSERT INTO chats (owner_id, id, agent_id, channel_account_id, type, service, external_index,
+                           external_id_sealed, last_seq, waiting_since, last_message_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10)
+        ON CONFLICT (owner_id, channel_account_id, external_index) DO UPDATE SET
+            last_seq = chats.last_seq + 1,
+            waiting_since = COALESCE(chats.waiting_since, $9),
+            last_message_at = greatest(chats.last_message_at, $10)
+        RETURNING id, agent_id, last_seq, status, waiting_since, (xmax = 0) AS is_new),
+    message AS (
+        INSERT INTO messages (owner_id, id, chat_id, seq, direction, sender_kind, sender_id, agent_id,
+                              channel_account_id, message_type, content_sealed, rich_content_sealed, raw_sealed,
+                              external_id, status, held_reason, said_at, created_at, hops)
+        SELECT $1, $11, chat.id, chat.last_seq, $12, $13, $14, $15, $4, $16, $17, $18, $19, $20, $21, $22, $23, $10, $24
+        FROM chat
+        ON CONFLICT (owner_id, channel_account_id, direction, external_id) DO NOTHING RETURNING id)
+    SELECT chat.*, (SELECT id FROM message) AS message_id FROM chat
+"""
+
+
+async def store_inbound(  # noqa: PLR0913
+    tx: Tx,
+    sealer: Sealer,
+    *,
+    agent_id: UUID,
+    channel_account_id: UUID,
+    chat_type: str,
+    service: str,
+    chat_external_id: str,
+    message: NewMessage,
+    now: datetime,
+) -> Stored:
+    """Put a message from outside at the end of its chat, and lock the chat until the transaction ends.
+
+    Raises:
+        AlreadyKnown: this account has a message of that external id in that direction.
+    """
+    chat_id = new_id()
+    row = await tx.row(
+        _STORE_INBOUND,
+        tx.owner_id,
+        chat_id,
+        agent_id,
+        channel_account_id,
+        chat_type,
+        service,
+        chat_index(sealer, chat_external_id),
+        sealer.seal(chat_external_id, table="chats", column="external_id_sealed", row=chat_id),
+        now if message.held_reason is None and message.direction == "inbound" else None,
+        now,
+        message.id,
+        message.direction,
+        message.sender_kind,
+        message.sender_id,
+        message.agent_id,
+        message.message_type,
+        _sealed(sealer, "content_sealed", message.id, message.content),
+        _sealed_json(sealer, "rich_content_sealed", message.id, message.rich_content),
+        None if message.raw is None else _sealed(sealer, "raw_sealed", message.id, message.raw),
+        message.external_id,
+        message.status,
+        message.held_reason,
+        message.said_at,
+        [asdict(h) for h in message.hops],
+    )
+    if row is None or row["message_id"] is None:
+        raise AlreadyKnown(message.external_id)
+    if row["is_new"]:
+        await _begin_stint(tx, row["id"], row["agent_id"], service)
+    return Stored(
+        chat_id=row["id"],
+        agent_id=row["agent_id"],
+        message_id=message.id,
+        seq=row["last_seq"],
+        chat_status=row["status"],
+        waiting_since=row["waiting_since"],
+        chat_is_new=row["is_new"],
+    )
+
+
+async def add_participant(tx: Tx, chat_id: UUID, person_id: UUID) -> None:
+    await tx.run(
+        """INSERT INTO chat_participants (owner_id, chat_id, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING""",
+        tx.owner_id,
+        chat_id,
+        person_id,
+    )
+
+
+def chat_index(sealer: Sealer, external_id: str) -> bytes:
+    """Equal for equal thread ids of one owner."""
+    return sealer.blind_index(external_id, table="chats", column="external_index")
+
+
+async def _begin_stint(tx: Tx, chat_id: UUID, agent_id: UUID, channel: str) -> None:
+    await tx.run(
+        "INSERT INTO agent_conversations (owner_id, id, chat_id, agent_id, channel) VALUES ($1, $2, $3, $4, $5)",
+        tx.owner_id,
+        new_id(),
+        chat_id,
+        agent_id,
+        channel,
+    )
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_chat(tx: Tx, sealer: Sealer, chat_id: UUID, *, lock: bool = False) -> Chat | None:
+    """A chat of the owner's; with `lock`, nobody else touches it until the transaction ends."""
+    row = await tx.row(
+        f"SELECT {_CHAT} FROM chats WHERE owner_id = $1 AND id = $2{' FOR NO KEY UPDATE' if lock else ''}",  # noqa: S608
+        tx.owner_id,
+        chat_id,
+    )
+    return None if row is None else _chat(sealer, row)
+
+
+async def find_chat(tx: Tx, sealer: Sealer, channel_account_id: UUID, external_id: str) -> Chat | None:
+    row = await tx.row(
+        f"SELECT {_CHAT} FROM chats WHERE owner_id = $1 AND channel_account_id = $2 AND external_index = $3",  # noqa: S608
+        tx.owner_id,
+        channel_account_id,
+        chat_index(sealer, external_id),
+    )
+    return None if row is None else _chat(sealer, row)
+
+
+async def list_chats(
+    tx: Tx,
+    sealer: Sealer,
+    agent_id: UUID,
+    *,
+    before: tuple[datetime, UUID] | None,
+    count: int,
+    person_id: UUID | None = None,
+) -> list[Chat]:
+    """The agent's chats, newest `last_message_at` first; only a person's own where one is named."""
+    rows = await tx.rows(
+        f"""SELECT {_CHAT} FROM chats c WHERE owner_id = $1 AND agent_id = $2
+            AND ($3::timestamptz IS NULL OR (last_message_at, id) < ($3, $4::uuid))
+            AND ($6::uuid IS NULL OR EXISTS (SELECT 1 FROM chat_participants p
+                 WHERE p.owner_id = $1 AND p.chat_id = c.id AND p.user_id = $6))
+            ORDER BY last_message_at DESC, id DESC LIMIT $5""",  # noqa: S608
+        tx.owner_id,
+        agent_id,
+        before[0] if before else None,
+        before[1] if before else None,
+        count,
+        person_id,
+    )
+    return [_chat(sealer, r) for r in rows]
+
+
+async def first_participant(tx: Tx, chat_id: UUID) -> UUID | None:
+    """Whom an individual chat is with."""
+    return await tx.value(
+        "SELECT user_id FROM chat_participants WHERE owner_id = $1 AND chat_id = $2 ORDER BY joined_at LIMIT 1",
+        tx.owner_id,
+        chat_id,
+    )
+
+
+async def is_participant(tx: Tx, chat_id: UUID, person_id: UUID) -> bool:
+    return (
+        await tx.value(
+            "SELECT true FROM chat_participants WHERE owner_id = $1 AND chat_id = $2 AND user_id = $3",
+            tx.owner_id,
+            chat_id,
+            person_id,
+        )
+        or False
+    )
+
+
+async def read_message(tx: Tx, sealer: Sealer, message_id: UUID) -> Message | None:
+    row = await tx.row(
+        f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = $2",  # noqa: S608
+        tx.owner_id,
+        message_id,
+    )
+    return None if row is None else _message(sealer, row)
+
+
+async def read_messages(tx: Tx, sealer: Sealer, ids: Sequence[UUID]) -> dict[UUID, Message]:
+    rows = await tx.rows(
+        f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = ANY($2::uuid[])",  # noqa: S608
+        tx.owner_id,
+        list(ids),
+    )
+    return {r["id"]: _message(sealer, r) for r in rows}
+
+
+async def list_messages(
+    tx: Tx,
+    sealer: Sealer,
+    chat_id: UUID,
+    *,
+    before_seq: int | None = None,
+    after_seq: int | None = None,
+    count: int,
+) -> list[Message]:
+    """Newest first, of those before and after the given places."""
+    rows = await tx.rows(
+        f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND chat_id = $2
+            AND ($3::bigint IS NULL OR seq < $3) AND ($4::bigint IS NULL OR seq > $4)
+            ORDER BY seq DESC LIMIT $5""",  # noqa: S608
+        tx.owner_id,
+        chat_id,
+        before_seq,
+        after_seq,
+        count,
+    )
+    return [_message(sealer, r) for r in rows]
+
+
+async def unanswered_before(tx: Tx, chat: Chat, seq: int) -> int:
+    """How many unanswered messages stand before `seq`: those that the newest page did not hold."""
+    return await tx.value(
+        """SELECT count(*) FROM messages WHERE owner_id = $1 AND chat_id = $2 AND seq > $3 AND seq < $4
+           AND direction = 'inbound' AND held_reason IS NULL""",
+        tx.owner_id,
+        chat.id,
+        chat.answered_seq,
+        seq,
+    )
+
+
+async def read_hops(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """How messages came in or left."""
+    rows = await tx.rows(
+        "SELECT id, hops FROM messages WHERE owner_id = $1 AND id = ANY($2::uuid[])", tx.owner_id, list(ids)
+    )
+    return {r["id"]: r["hops"] or [] for r in rows}
+
+
+# ── a turn's end ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_END_TURN = """
+    WITH chat AS (
+        UPDATE chats SET
+            answered_seq = greatest(answered_seq, $3),
+            waiting_since = (SELECT min(m.created_at) FROM messages m WHERE m.owner_id = $1 AND m.chat_id = $2
+                             AND m.seq > $3 AND m.direction = 'inbound' AND m.held_reason IS NULL),
+            status = COALESCE($4, status)
+        WHERE owner_id = $1 AND id = $2 RETURNING status),
+    turn AS (
+        INSERT INTO turns (owner_id, id, chat_id, agent_id, agent_version, status, from_seq, to_seq, attempt, hops,
+                           model, tokens_in, tokens_out, cost_usd, started_at, finished_at)
+        VALUES ($1, $5, $2, $6, $7, $8, $9, $3, $10, $11, $12, $13, $14, $15, $16, $17))
+    SELECT status FROM chat
+"""
+
+
+async def lock_chat(tx: Tx, chat_id: UUID) -> ChatStatus | None:
+    """Lock the chat's row until the transaction ends; who has the chat, or None where it is gone."""
+    return await tx.value(
+        "SELECT status FROM chats WHERE owner_id = $1 AND id = $2 FOR NO KEY UPDATE", tx.owner_id, chat_id
+    )
+
+
+async def end_turn(tx: Tx, turn: TurnRecord, *, new_status: ChatStatus | None = None) -> None:
+    """Write the turn down and move the chat past the messages it answered. Call it with the chat's row locked."""
+    await tx.row(
+        _END_TURN,
+        tx.owner_id,
+        turn.chat_id,
+        turn.to_seq,
+        new_status,
+        turn.id,
+        turn.agent_id,
+        turn.agent_version,
+        turn.status,
+        turn.from_seq,
+        turn.attempt,
+        list(turn.hops),
+        turn.model,
+        turn.tokens_in,
+        turn.tokens_out,
+        turn.cost_usd,
+        turn.started_at,
+        turn.finished_at,
+    )
+
+
+async def append_message(
+    tx: Tx, sealer: Sealer, chat_id: UUID, message: NewMessage, now: datetime
+) -> int | None:
+    """Put a message of ours at the end of a chat; its seq, or None where the chat is gone.
+
+    Raises:
+        AlreadyKnown: there is a message of that external id (an idempotency key of the caller's).
+    """
+    row = await tx.row(
+        """WITH chat AS (
+               UPDATE chats SET last_seq = last_seq + 1, last_message_at = greatest(last_message_at, $12)
+               WHERE owner_id = $1 AND id = $2 RETURNING id, last_seq, channel_account_id),
+           message AS (
+               INSERT INTO messages (owner_id, id, chat_id, seq, direction, sender_kind, sender_id, agent_id,
+                                     channel_account_id, message_type, content_sealed, rich_content_sealed, status,
+                                     external_id, turn_id, said_at, created_at, hops)
+               SELECT $1, $3, chat.id, chat.last_seq, $4, $5, $6, $7, chat.channel_account_id, $8, $9, $10, $11, $13,
+                      $14, $12, $12, $15
+               FROM chat ON CONFLICT (owner_id, channel_account_id, direction, external_id) DO NOTHING RETURNING id)
+           SELECT chat.last_seq, (SELECT id FROM message) AS message_id FROM chat""",
+        tx.owner_id,
+        chat_id,
+        message.id,
+        message.direction,
+        message.sender_kind,
+        message.sender_id,
+        message.agent_id,
+        message.message_type,
+        _sealed(sealer, "content_sealed", message.id, message.content),
+        _sealed_json(sealer, "rich_content_sealed", message.id, message.rich_content),
+        message.status,
+        now,
+        message.external_id,
+        message.turn_id,
+        [asdict(h) for h in message.hops],
+    )
+    if row is None:
+        return None
+    if row["message_id"] is None:
+        raise AlreadyKnown(message.external_id)
+    return row["last_seq"]
+
+
+async def read_turn(tx: Tx, turn_id: UUID) -> TurnRecord | None:
+    row = await tx.row(f"SELECT {_TURN} FROM turns WHERE owner_id = $1 AND id = $2", tx.owner_id, turn_id)  # noqa: S608
+    return None if row is None else TurnRecord(**dict(row))
+
+
+async def find_turn_of(tx: Tx, chat_id: UUID, seq: int) -> TurnRecord | None:
+    """The turn that answered the message at `seq`; None while there is none."""
+    row = await tx.row(
+        f"""SELECT {_TURN} FROM turns WHERE owner_id = $1 AND chat_id = $2 AND to_seq >= $3 AND from_seq <= $3
+            ORDER BY to_seq LIMIT 1""",  # noqa: S608
+        tx.owner_id,
+        chat_id,
+        seq,
+    )
+    return None if row is None else TurnRecord(**dict(row))
+
+
+async def messages_of_turn(
+    tx: Tx, sealer: Sealer, turn_id: UUID, chat_id: UUID, after_seq: int
+) -> list[Message]:
+    """What the agent said in a turn, in order. A turn's messages stand behind what it answered."""
+    rows = await tx.rows(
+        f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND chat_id = $2 AND seq > $3 AND turn_id = $4
+            AND direction = 'outbound' ORDER BY seq""",  # noqa: S608
+        tx.owner_id,
+        chat_id,
+        after_seq,
+        turn_id,
+    )
+    return [_message(sealer, r) for r in rows]
+
+
+async def set_chat_status(tx: Tx, chat_id: UUID, status: ChatStatus) -> bool:
+    done = await tx.value(
+        "UPDATE chats SET status = $3 WHERE owner_id = $1 AND id = $2 RETURNING true",
+        tx.owner_id,
+        chat_id,
+        status,
+    )
+    return done or False
+
+
+async def skip_unanswered(tx: Tx, chat_id: UUID) -> None:
+    """A person has the chat: what is unanswered is theirs now."""
+    await tx.run(
+        "UPDATE chats SET answered_seq = last_seq, waiting_since = NULL WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        chat_id,
+    )
+
+
+async def insert_escalation(tx: Tx, chat_id: UUID, agent_id: UUID, reason: str) -> None:
+    await tx.run(
+        "INSERT INTO escalations (owner_id, id, chat_id, agent_id, reason) VALUES ($1, $2, $3, $4, $5)",
+        tx.owner_id,
+        new_id(),
+        chat_id,
+        agent_id,
+        reason,
+    )
+
+
+async def resolve_escalations(tx: Tx, chat_id: UUID, now: datetime) -> None:
+    await tx.run(
+        "UPDATE escalations SET resolved_at = $3 WHERE owner_id = $1 AND chat_id = $2 AND resolved_at IS NULL",
+        tx.owner_id,
+        chat_id,
+        now,
+    )
+
+
+# ── delivery ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Forward only: a receipt that comes before the answer to the send is not undone by it.
+_RANK = "array_position(ARRAY['received','queued','sending','unknown','sent','delivered','read','played','failed'], {0})"
+_ADVANCE = f"""
+    UPDATE messages SET status = $3, status_updated_at = $4, error = COALESCE($5, error),
+           external_id = COALESCE(external_id, $6), hops = COALESCE($7, hops)
+    WHERE owner_id = $1 AND id = $2 AND direction = 'outbound' AND status <> 'failed'
+      AND {_RANK.format("$3::text")} > {_RANK.format("status")}
+    RETURNING chat_id
+"""  # noqa: S608 - built of constants
+
+# The answer to a send that was overtaken by a receipt still brings the provider's id.
+_LEARN = """
+    UPDATE messages SET external_id = COALESCE(external_id, $3), hops = COALESCE($4, hops)
+    WHERE owner_id = $1 AND id = $2 AND direction = 'outbound'
+"""
+
+
+async def begin_attempt(tx: Tx, message_id: UUID, now: datetime) -> Row | None:
+    """Mark a message as being sent, before the provider is called: status and attempts as they were until now.
+
+    A message found `sending` already was in somebody's hands when they died: it may have left.
+    """
+    return await tx.row(
+        """UPDATE messages m SET status = 'sending', attempts = m.attempts + 1, status_updated_at = $3,
+                  first_tried_at = COALESCE(m.first_tried_at, $3)
+           FROM messages old
+           WHERE m.owner_id = $1 AND m.id = $2 AND old.owner_id = $1 AND old.id = $2
+             AND m.status IN ('queued', 'sending', 'unknown')
+           RETURNING m.chat_id, m.channel_account_id, m.content_sealed, m.first_tried_at, m.agent_id, m.turn_id,
+                     old.status AS was, old.attempts AS attempts_before, m.created_at""",
+        tx.owner_id,
+        message_id,
+        now,
+    )
+
+
+def open_content(sealer: Sealer, message_id: UUID, sealed: bytes) -> str:
+    """The text of a message row read by `begin_attempt`."""
+    return sealer.open_text(sealed, table="messages", column="content_sealed", row=message_id)
+
+
+async def set_back(tx: Tx, message_id: UUID, status: str, now: datetime) -> None:
+    """An attempt came to nothing (`queued`), or to nothing certain (`unknown`)."""
+    await tx.run(
+        """UPDATE messages SET status = $3, status_updated_at = $4
+           WHERE owner_id = $1 AND id = $2 AND status = 'sending'""",
+        tx.owner_id,
+        message_id,
+        status,
+        now,
+    )
+
+
+async def flag_possible_duplicate(tx: Tx, message_id: UUID) -> None:
+    await tx.run(
+        "UPDATE messages SET possible_duplicate = true WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        message_id,
+    )
+
+
+async def advance_status(
+    tx: Tx,
+    message_id: UUID,
+    status: str,
+    at: datetime,
+    *,
+    error: str | None = None,
+    external_id: str | None = None,
+    hops: Sequence[Mapping[str, Any]] | None = None,
+) -> bool:
+    """Move a message's status forward; False where that would have been backwards (what is learnt stays)."""
+    kept_hops = None if hops is None else list(hops)
+    moved = await tx.value(_ADVANCE, tx.owner_id, message_id, status, at, error, external_id, kept_hops)
+    if moved is None and (external_id is not None or kept_hops is not None):
+        await tx.run(_LEARN, tx.owner_id, message_id, external_id, kept_hops)
+    return moved is not None
+
+
+async def find_sent(tx: Tx, channel_account_id: UUID, external_id: str) -> tuple[UUID, UUID] | None:
+    """(message, chat) of the message of ours that the provider calls so."""
+    row = await tx.row(
+        """SELECT id, chat_id FROM messages WHERE owner_id = $1 AND channel_account_id = $2 AND direction = 'outbound'
+           AND external_id = $3""",
+        tx.owner_id,
+        channel_account_id,
+        external_id,
+    )
+    return None if row is None else (row["id"], row["chat_id"])
+
+
+async def unconfirmed_sends(tx: Tx, sealer: Sealer, chat_id: UUID) -> list[Message]:
+    """Recent messages of ours whose provider id is not known yet, oldest first: echoes are matched with these."""
+    rows = await tx.rows(
+        f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND chat_id = $2 AND direction = 'outbound'
+            AND external_id IS NULL AND status IN ('sending', 'unknown', 'sent', 'queued')
+            AND seq > (SELECT last_seq - 200 FROM chats WHERE owner_id = $1 AND id = $2)
+            ORDER BY seq LIMIT 50""",  # noqa: S608
+        tx.owner_id,
+        chat_id,
+    )
+    return [_message(sealer, r) for r in rows]
+
+
+# ── rows to nouns ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _chat(sealer: Sealer, row: Row) -> Chat:
+    fields = dict(row)
+    sealed = fields.pop("external_id_sealed")
+    fields["external_id"] = sealer.open_text(
+        sealed, table="chats", column="external_id_sealed", row=row["id"]
+    )
+    return Chat(**fields)
+
+
+def _message(sealer: Sealer, row: Row) -> Message:
+    fields = dict(row)
+    rich = fields.pop("rich_content_sealed")
+    fields["content"] = open_content(sealer, row["id"], fields.pop("content_sealed"))
+    fields["rich_content"] = (
+        None
+        if rich is None
+        else orjson.loads(sealer.open(rich, table="messages", column="rich_content_sealed", row=row["id"]))
+    )
+    return Message(**fields)
+
+
+def _sealed(sealer: Sealer, column: str, message_id: UUID, content: str | bytes) -> bytes:
+    return sealer.seal(content, table="messages", column=column, row=message_id)
+
+
+def _sealed_json(
+    sealer: Sealer, column: str, message_id: UUID, content: Mapping[str, Any] | None
+) -> bytes | None:
+    return None if content is None else _sealed(sealer, column, message_id, orjson.dumps(dict(content)))

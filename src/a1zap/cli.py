@@ -1,0 +1,189 @@
+"""The command line: `a1zap --help` teaches it. Every option is an environment variable too (docs/settings.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import uvloop
+
+from a1zap.kit.errors import A1ZapError
+from a1zap.kit.settings import Settings, secret
+
+
+def main() -> None:
+    """The program. An error of ours is one sentence on stderr and exit code 1; a bug is a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except A1ZapError as error:
+        click.echo(f"a1zap: {error}", err=True)
+        sys.exit(1)
+
+
+def _settings(**given: Any) -> Settings:
+    """Settings from the environment, with what was typed on top."""
+    typed = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**typed)
+    except ValueError as error:
+        raise click.ClickException(f"a setting is wrong: {error}") from None
+
+
+_DATA_DIR = click.option(
+    "--data-dir",
+    envvar="A1ZAP_DATA_DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of everything durable. [data]",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="a1zap")
+def cli() -> None:
+    """a1zap: self-hosted, multi-agent messaging.
+
+    \b
+    Start here:   a1zap serve
+    A second hand: a1zap worker            (any number, on any machine that reaches the database)
+    A program's key: a1zap key create --email you@example.com --name "my program"
+    """
+
+
+@cli.command()
+@click.option("--host", envvar="A1ZAP_HOST", help="Address to listen on. [127.0.0.1]")
+@click.option("--port", envvar="A1ZAP_PORT", type=int, help="Port to listen on. [8000]")
+@click.option("--workers", envvar="A1ZAP_WORKERS", type=int, help="Worker processes beside the server. [1]")
+@_DATA_DIR
+def serve(**given: Any) -> None:
+    """Start PostgreSQL (unless DATABASE_URL is set), migrate, and serve API, web page and workers."""
+    from a1zap.serving import serve as serve_all
+
+    _run(lambda: serve_all(_settings(**given), say=click.echo))
+
+
+@cli.command()
+@_DATA_DIR
+@click.option("--concurrency", envvar="A1ZAP_CONCURRENCY", type=int, help="Chats worked on at once. [32]")
+@click.option("--parent", type=int, hidden=True, help="Stop when this process is no longer our parent.")
+def worker(parent: int | None, **given: Any) -> None:
+    """Be one more worker. Start any number, on this machine or on others that reach the database."""
+    from a1zap.serving import work
+
+    _run(lambda: work(_settings(**given), parent=parent))
+
+
+@cli.command()
+@_DATA_DIR
+def migrate(**given: Any) -> None:
+    """Bring the database to this version. Safe to run at any time, by several programs at once."""
+    from a1zap.serving import migrate_place
+
+    applied = _run(lambda: migrate_place(_settings(**given), say=click.echo))
+    click.echo(f"migrated: {', '.join(applied)}" if applied else "the database is up to date")
+
+
+@cli.command()
+@_DATA_DIR
+@click.argument("psql_arguments", nargs=-1, type=click.UNPROCESSED)
+def sql(psql_arguments: tuple[str, ...], **given: Any) -> None:
+    """Open psql on the database, as its administrator. Arguments go to psql: a1zap sql -- -c "select 1"."""
+    from a1zap.serving import opened_place
+
+    settings = _settings(**given)
+
+    async def open_psql() -> int:
+        async with opened_place(settings) as place:
+            psql = str(place.bin_dir / "psql") if place.bin_dir else "psql"
+            return await asyncio.to_thread(subprocess.call, [psql, place.admin_url, *psql_arguments])
+
+    sys.exit(_run(open_psql))
+
+
+@cli.group()
+def owner() -> None:
+    """Owners: the people whose agents these are."""
+
+
+@owner.command("create")
+@click.option("--email", required=True, envvar="A1ZAP_EMAIL", help="What the owner signs in with.")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input. Without it: asked for."
+)
+@click.option("--plan", envvar="A1ZAP_PLAN", help="free, pro or enterprise. [enterprise]")
+@_DATA_DIR
+def owner_create(email: str, password_stdin: bool, **given: Any) -> None:
+    """Make an owner; prints its id."""
+    from a1zap.serving import create_local_owner
+
+    password = (
+        sys.stdin.readline().rstrip("\r\n") if password_stdin else click.prompt("Password", hide_input=True)
+    )
+    click.echo(_run(lambda: create_local_owner(_settings(**given), email, password)))
+
+
+@owner.command("link")
+@click.option("--email", required=True, envvar="A1ZAP_EMAIL", help="Whose link.")
+@_DATA_DIR
+def owner_link(email: str, **given: Any) -> None:
+    """Print a one-time sign-in link, good for an hour: the way back in when a password is forgotten."""
+    from a1zap.serving import create_sign_in_link
+
+    click.echo(_run(lambda: create_sign_in_link(_settings(**given), email)))
+
+
+@cli.group()
+def key() -> None:
+    """API keys: what programs show instead of a password."""
+
+
+@key.command("create")
+@click.option("--email", required=True, envvar="A1ZAP_EMAIL", help="Whose key.")
+@click.option("--name", required=True, help="What it is for; shown in lists.")
+@click.option("--scope", "scopes", multiple=True, help="Narrow the key; may be given several times. [all]")
+@_DATA_DIR
+def key_create(email: str, name: str, scopes: tuple[str, ...], **given: Any) -> None:
+    """Make an API key and print it, alone, on standard output. It is shown this once."""
+    from a1zap.serving import create_key
+
+    click.echo(_run(lambda: create_key(_settings(**given), email, name, scopes)))
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the API's description (OpenAPI) as JSON; needs no database."""
+    from a1zap.serving import openapi_document
+
+    sys.stdout.write(
+        orjson.dumps(openapi_document(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
+    )
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run to the end. The first Ctrl-C or SIGTERM asks politely (the work is cancelled), as does the second."""
+
+    async def until_told() -> Any:
+        task = asyncio.ensure_future(work())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return uvloop.run(until_told())
+
+
+if __name__ == "__main__":
+    main()

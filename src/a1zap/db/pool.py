@@ -1,0 +1,183 @@
+"""The pool, and the two kinds of transaction: one owner's, or nobody's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from a1zap.kit.errors import Unavailable
+
+APP_ROLE = "a1zap_app"
+Row: TypeAlias = Any  # an asyncpg.Record; a store turns it into a dataclass before it leaves the room
+
+TRANSIENT = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+)
+
+
+class DatabaseUnavailable(Unavailable):
+    title = "Database unavailable"
+
+
+@dataclass(slots=True)
+class Tx:
+    """An open transaction. `owner_id` is whose rows row-level security lets it see; None sees no owned row at all.
+
+    Statements name the owner themselves all the same: the policy is the second wall, not the first.
+    """
+
+    connection: Any
+    owner_id: UUID
+    _afterwards: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    async def rows(self, sql: str, *args: object) -> Sequence[Row]:
+        return await self.connection.fetch(sql, *args)
+
+    async def row(self, sql: str, *args: object) -> Row | None:
+        return await self.connection.fetchrow(sql, *args)
+
+    async def value(self, sql: str, *args: object) -> Any:
+        return await self.connection.fetchval(sql, *args)
+
+    async def run(self, sql: str, *args: object) -> str:
+        """Execute, and give back the command tag, such as `UPDATE 1`."""
+        return await self.connection.execute(sql, *args)
+
+    def afterwards(self, callback: Callable[[], None]) -> None:
+        """Call this once the transaction has committed, and never if it has not."""
+        self._afterwards.append(callback)
+
+    def committed(self) -> None:
+        for callback in self._afterwards:
+            callback()
+
+
+def is_transaction_pooler(url: str) -> bool:
+    """Supabase's transaction pooler and its like: no prepared statements, no session state, no LISTEN."""
+    parts = urlsplit(url)
+    return parts.port == 6543
+
+
+class Database:
+    """A pool of connections. Borrow one for a transaction, never across a model call."""
+
+    def __init__(self, pool: Any, *, sets_role: bool) -> None:
+        self._pool = pool
+        self._sets_role = sets_role
+
+    @classmethod
+    async def open(cls, url: str, *, connections_max: int = 16, connections_min: int = 1) -> Database:
+        """Connect.
+
+        Raises:
+            DatabaseUnavailable: nobody answers at that address; the message names the host, never the password.
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=connections_min,
+                max_size=connections_max,
+                init=_prepare_connection,
+                reset=_leave_as_is,
+                statement_cache_size=0 if is_transaction_pooler(url) else 256,
+                max_inactive_connection_lifetime=300,
+                command_timeout=30,
+                timeout=10,
+            )
+        except TRANSIENT as error:
+            raise DatabaseUnavailable(
+                f"no PostgreSQL answers at {_where(url)}: {type(error).__name__}"
+            ) from error
+        role = await pool.fetchval("SELECT current_user")
+        return cls(pool, sets_role=role != APP_ROLE)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    def terminate(self) -> None:
+        """Drop every connection at once, as a crash would."""
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def owned(self, owner_id: UUID) -> AsyncIterator[Tx]:
+        """One owner's transaction: committed when the block ends, rolled back when it raises.
+
+        `BEGIN` and the settings go out together; both settings end with the transaction, so nothing leaks to the
+        next borrower, through a transaction pooler neither.
+        """
+        role = f"set_config('role', '{APP_ROLE}', true), " if self._sets_role else ""
+        begin = f"BEGIN; SELECT {role}set_config('app.owner_id', '{UUID(int=owner_id.int)}', true)"
+        async with self._transaction(begin, owner_id) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def unowned(self) -> AsyncIterator[Tx]:
+        """Nobody's transaction: sees the directory functions and the queue, and no owned row."""
+        begin = f"BEGIN; SELECT set_config('role', '{APP_ROLE}', true)" if self._sets_role else "BEGIN"
+        async with self._transaction(begin, UUID(int=0)) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str, owner_id: UUID) -> AsyncIterator[Tx]:
+        try:
+            connection = await self._pool.acquire(timeout=10)
+        except (*TRANSIENT, TimeoutError) as error:
+            raise DatabaseUnavailable(
+                f"no database connection: {type(error).__name__}", retry_after_s=1
+            ) from error
+        tx = Tx(connection, owner_id)
+        try:
+            await connection.execute(begin)
+            yield tx
+            await connection.execute("COMMIT")
+        except BaseException as error:
+            await self._roll_back(connection)
+            if isinstance(error, TRANSIENT):
+                raise DatabaseUnavailable(
+                    f"the database went away: {type(error).__name__}", retry_after_s=1
+                ) from error
+            raise
+        finally:
+            await self._pool.release(connection)
+        tx.committed()
+
+    async def _roll_back(self, connection: Any) -> None:
+        # A connection that cannot be rolled back may hold anything: it is thrown away, not given to the next.
+        try:
+            if connection.is_closed():
+                return
+            await connection.execute("ROLLBACK", timeout=5)
+        except (*TRANSIENT, TimeoutError, asyncpg.PostgresError):
+            connection.terminate()
+
+
+async def _prepare_connection(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )
+
+
+async def _leave_as_is(_connection: Any) -> None:
+    """Nothing to reset: every setting of ours is local to its transaction. Saves a round trip a transaction."""
+
+
+def _where(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or parts.query or 'the local socket'}:{parts.port or 5432}{parts.path}"

@@ -1,0 +1,190 @@
+"""What the wire formats have in common: one POST, server-sent events back, and what may go wrong on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Protocol
+
+import orjson
+
+from a1zap.kit.egress import Egress, EgressFailed, EgressRefused, EgressStream, EgressTimedOut
+from a1zap.kit.errors import ModelUnavailable
+from a1zap.llm.contract import Finished, ModelEvent, ModelRefused, Text, ToolCall
+
+# Errors show a provider's own error code only if it is plain words: anything else may be message text or a key.
+_ERROR_CODE: Final = re.compile(r"[A-Za-z_]{3,60}")
+_RETRY_AFTER_MAX_S: Final = 3600.0
+
+
+class BadAnswer(Exception):
+    """A reader says, in our words and without message text, why it cannot use what the provider sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may take. Before the first byte a model may think; after it, silence means trouble."""
+
+    first_byte_s: float = 60
+    idle_s: float = 30
+    total_s: float = 300
+    answer_max_chars: int = 1_000_000
+    wire_max_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and as whom one model is asked. `is_trusted`: the operator set the address, not an owner."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    egress: Egress = field(repr=False)
+    is_trusted: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+class Reader(Protocol):
+    """Understands the events of one answer in one wire format; made anew for each call."""
+
+    def read(self, event: Mapping[str, Any]) -> Sequence[ModelEvent]:
+        """What one event of the wire says in ours. Raises BadAnswer, or stumbles (KeyError, TypeError …) on nonsense."""
+        ...
+
+    def end(self, *, is_done: bool) -> Sequence[ModelEvent]:
+        """What was still open, and `Finished`; `is_done`: the stream said that it is complete.
+
+        Raises:
+            BadAnswer: the answer broke off.
+        """
+        ...
+
+
+async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> AsyncGenerator[ModelEvent]:
+    """Ask one model once and yield what `reader` makes of its answer; the promise of `contract.Model.stream`."""
+    name, limits = endpoint.name, endpoint.limits
+    payload = orjson.dumps(body)
+    try:
+        async with endpoint.egress.stream(
+            "POST",
+            endpoint.url,
+            headers={**endpoint.headers, "content-type": "application/json", "accept": "text/event-stream"},
+            body=payload,
+            first_byte_s=limits.first_byte_s,
+            idle_s=limits.idle_s,
+            total_s=limits.total_s,
+            read_max_bytes=limits.wire_max_bytes,
+            trusted=endpoint.is_trusted,
+        ) as stream:
+            if stream.status != 200:
+                raise await _failure(name, stream)
+            async for event in _understood(stream, reader, limits.answer_max_chars, len(payload)):
+                yield event
+            await stream.drain()
+    except EgressRefused as error:
+        raise ModelRefused(f"{name}: {error}") from None
+    except (EgressFailed, EgressTimedOut) as error:
+        raise ModelUnavailable(f"{name}: {error}") from None
+    except BadAnswer as error:
+        raise ModelUnavailable(f"{name}: {error}") from None
+
+
+async def _understood(
+    stream: EgressStream, reader: Reader, chars_max: int, bytes_sent: int
+) -> AsyncIterator[ModelEvent]:
+    """Events of ours until `Finished`, counted against the limit."""
+    n_chars = 0
+    is_done = False
+    async for data in _server_sent(stream):
+        if data == b"[DONE]":
+            is_done = True
+            break
+        for event in _read(reader, data):
+            n_chars += len(event.text) if isinstance(event, Text) else 1
+            if n_chars > chars_max:
+                raise BadAnswer(f"its answer has more than {chars_max} characters")
+            yield event
+    for event in _end(reader, is_done=is_done):
+        n_chars += isinstance(event, ToolCall)
+        yield _counted(event, n_chars, bytes_sent) if isinstance(event, Finished) else event
+
+
+_NONSENSE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
+def _read(reader: Reader, data: bytes) -> Sequence[ModelEvent]:
+    try:
+        return reader.read(orjson.loads(data))
+    except _NONSENSE:
+        # `from None`: what these errors carry is the answer itself.
+        raise BadAnswer("its answer is not in the expected form") from None
+
+
+def _end(reader: Reader, *, is_done: bool) -> Sequence[ModelEvent]:
+    try:
+        return reader.end(is_done=is_done)
+    except _NONSENSE:
+        raise BadAnswer("its answer is not in the expected form") from None
+
+
+def _counted(finished: Finished, n_chars: int, bytes_sent: int) -> Finished:
+    """An answer with nothing in it is none; usage that nobody counted is estimated, so that budgets hold."""
+    if n_chars == 0 and finished.reason != "filtered":
+        raise BadAnswer("its answer is empty")
+    if finished.tokens_in or finished.tokens_out:
+        return finished
+    return replace(
+        finished, tokens_in=bytes_sent // 4, tokens_out=max(1, n_chars // 4), is_usage_estimated=True
+    )
+
+
+async def _server_sent(stream: EgressStream) -> AsyncIterator[bytes]:
+    """The `data` of each server-sent event (WHATWG HTML §9.2), also of a last one without its blank line."""
+    data: list[bytes] = []
+    async for line in stream.lines():
+        if line.startswith(b"data:"):
+            data.append(line[5:].strip())
+        elif not line and data:
+            yield b"\n".join(data)
+            data.clear()
+    if data:
+        yield b"\n".join(data)
+
+
+async def _failure(name: str, stream: EgressStream) -> ModelUnavailable | ModelRefused:
+    """An answer that is none, as the error it means: 408, 409, 429 and 5xx may pass, all else will not."""
+    code = _error_code(await stream.read(65_536))
+    detail = f"{name}: HTTP {stream.status}{f' {code}' if code else ''}"
+    if stream.status in (408, 409, 429) or stream.status >= 500:
+        return ModelUnavailable(detail, retry_after_s=_retry_after_s(stream.headers))
+    return ModelRefused(detail)
+
+
+def _error_code(body: bytes) -> str | None:
+    """The provider's own word for an error, as `rate_limit_exceeded`; never its message."""
+    try:
+        parsed: Any = orjson.loads(body)
+        first: Any = parsed[0] if isinstance(parsed, list) else parsed  # pyright: ignore[reportUnknownVariableType]
+        error: dict[str, Any] = first["error"]
+        words = [error.get(key) for key in ("code", "status", "type")]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return None
+    return next((word for word in words if isinstance(word, str) and _ERROR_CODE.fullmatch(word)), None)
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The provider's wish in seconds, from a number or from a date beside its own clock; None without one."""
+    wish = headers.get("retry-after")
+    if wish is None:
+        return None
+    try:
+        seconds = float(wish)
+    except ValueError:
+        try:
+            # Its own clock, not ours: only the difference counts.
+            seconds = (parsedate_to_datetime(wish) - parsedate_to_datetime(headers["date"])).total_seconds()
+        except (ValueError, TypeError, KeyError):
+            return None
+    return min(max(seconds, 0.0), _RETRY_AFTER_MAX_S) if seconds == seconds else None  # noqa: PLR0124 - not for NaN

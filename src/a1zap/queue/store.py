@@ -1,0 +1,181 @@
+"""All SQL of the lanes. The queue tables are pgmq's; the message group of an entry is its chat.
+
+Entries hold ids only, never text, and are claimed before the owner is known: they are the one place that is not an
+owner's. What they point at is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from a1zap.db.pool import Row, Tx
+from a1zap.kit.ids import new_id
+from a1zap.queue.model import QUEUES, DeadLetter, Entry, LeaseLost, QueueName
+
+_GROUP = "headers ->> 'x-pgmq-group'"
+
+# pgmq's own read_grouped_head aggregates the whole queue at each call (docs/performance.md has the figures at 100,000
+# waiting entries). This asks the same question the other way round: visible entries, oldest first, that nobody of
+# their lane stands before; one index probe each.
+_CLAIM = {
+    queue: f"""
+    WITH heads AS (
+        SELECT q.msg_id FROM pgmq.q_{queue} q
+        WHERE q.vt <= now() AND NOT EXISTS (
+            SELECT 1 FROM pgmq.q_{queue} e WHERE e.{_GROUP} = q.{_GROUP} AND e.msg_id < q.msg_id)
+        ORDER BY q.msg_id LIMIT $1 FOR UPDATE SKIP LOCKED)
+    UPDATE pgmq.q_{queue} m SET vt = now() + $2::interval, read_ct = m.read_ct + 1, last_read_at = now()
+    FROM heads WHERE m.msg_id = heads.msg_id
+    RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.message
+    """  # noqa: S608 - the names are ours
+    for queue in QUEUES
+}
+
+# A chat has at most one entry that nobody has begun: a further message moves its time instead of adding one.
+_PUT_TURN = f"""
+    WITH waiting AS (
+        UPDATE pgmq.q_turns SET vt = $3 WHERE {_GROUP} = $1::text AND read_ct = 0 RETURNING msg_id)
+    INSERT INTO pgmq.q_turns (vt, message, headers)
+    SELECT $3, $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text) WHERE NOT EXISTS (SELECT 1 FROM waiting)
+"""  # noqa: S608
+
+_PUT_DELIVERY = """
+    INSERT INTO pgmq.q_deliveries (vt, message, headers)
+    VALUES (now(), $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text))
+"""
+
+
+async def put_turn(tx: Tx, chat_id: UUID, due_at: datetime) -> None:
+    """The chat wants a turn, not before `due_at`. Call it with the chat's row locked."""
+    await tx.run(_PUT_TURN, str(chat_id), _payload(tx.owner_id, chat_id, None), due_at)
+
+
+async def put_delivery(tx: Tx, chat_id: UUID, message_id: UUID) -> None:
+    """The message wants to leave, after everything that was put for its chat before it."""
+    await tx.run(_PUT_DELIVERY, str(chat_id), _payload(tx.owner_id, chat_id, message_id))
+
+
+async def claim(tx: Tx, queue: QueueName, count: int, lease: timedelta) -> list[Entry]:
+    """The next free lanes' heads, at most `count`, ours for `lease`."""
+    return [_entry(queue, r) for r in await tx.rows(_CLAIM[queue], count, lease)]
+
+
+async def finish(tx: Tx, entry: Entry) -> None:
+    """Remove the entry, in the transaction that writes what came of it.
+
+    Raises:
+        LeaseLost: another worker claimed it in the meantime; roll back.
+    """
+    gone = await tx.value(
+        f"DELETE FROM pgmq.q_{entry.queue} WHERE msg_id = $1 AND read_ct = $2 RETURNING msg_id",  # noqa: S608
+        entry.id,
+        entry.attempt,
+    )
+    if gone is None:
+        raise LeaseLost(f"{entry.queue} entry {entry.id}, attempt {entry.attempt}")
+
+
+async def extend(tx: Tx, queue: QueueName, entries: Sequence[Entry], lease: timedelta) -> None:
+    """The heartbeat: we are still at it."""
+    await tx.run(
+        f"""UPDATE pgmq.q_{queue} m SET vt = now() + $3::interval
+            FROM unnest($1::bigint[], $2::int[]) AS held(id, attempt)
+            WHERE m.msg_id = held.id AND m.read_ct = held.attempt""",  # noqa: S608
+        [e.id for e in entries],
+        [e.attempt for e in entries],
+        lease,
+    )
+
+
+async def put_back(tx: Tx, entry: Entry, wait: timedelta, *, forget_attempt: bool = False) -> None:
+    """Give the entry back, to be claimed again after `wait`. Its lane waits with it.
+
+    With `forget_attempt` the claim does not count: a worker that stops politely has tried nothing.
+    """
+    await tx.run(
+        f"""UPDATE pgmq.q_{entry.queue} SET vt = now() + $3::interval, read_ct = read_ct - $4
+            WHERE msg_id = $1 AND read_ct = $2""",  # noqa: S608
+        entry.id,
+        entry.attempt,
+        wait,
+        1 if forget_attempt else 0,
+    )
+
+
+async def bury(tx: Tx, entry: Entry, reason: str) -> None:
+    """Too many failures: out of the lane, into the dead letters, where the owner can see and replay it."""
+    await finish(tx, entry)
+    await tx.run(
+        """INSERT INTO dead_letters (owner_id, id, queue, chat_id, payload, attempts, reason)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        tx.owner_id,
+        new_id(),
+        entry.queue,
+        entry.chat_id,
+        _payload(tx.owner_id, entry.chat_id, entry.subject_id),
+        entry.attempt,
+        reason[:500],
+    )
+
+
+async def dead_letters(tx: Tx, count: int) -> list[DeadLetter]:
+    """The owner's dead letters, newest first."""
+    rows = await tx.rows(
+        """SELECT id, queue, chat_id, attempts, reason, created_at, replayed_at FROM dead_letters
+           WHERE owner_id = $1 ORDER BY created_at DESC LIMIT $2""",
+        tx.owner_id,
+        count,
+    )
+    return [DeadLetter(**dict(r)) for r in rows]
+
+
+async def replay(tx: Tx, letter_id: UUID, now: datetime) -> DeadLetter | None:
+    """Put a dead letter back into its lane; None where there is no such letter or it has been replayed already."""
+    row = await tx.row(
+        """UPDATE dead_letters SET replayed_at = $3 WHERE owner_id = $1 AND id = $2 AND replayed_at IS NULL
+           RETURNING id, queue, chat_id, attempts, reason, created_at, replayed_at, payload""",
+        tx.owner_id,
+        letter_id,
+        now,
+    )
+    if row is None:
+        return None
+    if row["queue"] == "turns":
+        await put_turn(tx, row["chat_id"], now)
+    else:
+        await put_delivery(tx, row["chat_id"], UUID(row["payload"]["s"]))
+    return DeadLetter(**{k: v for k, v in dict(row).items() if k != "payload"})
+
+
+async def depths(tx: Tx) -> dict[QueueName, tuple[int, float]]:
+    """Entries waiting and seconds since the oldest was due, by queue: for metrics and readiness."""
+    found: dict[QueueName, tuple[int, float]] = {}
+    for queue in QUEUES:
+        row = await tx.row(
+            f"""SELECT count(*) AS waiting,
+                       COALESCE(EXTRACT(EPOCH FROM now() - min(vt) FILTER (WHERE vt <= now())), 0)::float8 AS late_s
+                FROM pgmq.q_{queue}"""  # noqa: S608
+        )
+        found[queue] = (row["waiting"], row["late_s"]) if row else (0, 0.0)
+    return found
+
+
+def _payload(owner_id: UUID, chat_id: UUID, subject_id: UUID | None) -> dict[str, str]:
+    payload = {"o": str(owner_id), "c": str(chat_id)}
+    return payload if subject_id is None else {**payload, "s": str(subject_id)}
+
+
+def _entry(queue: QueueName, row: Row) -> Entry:
+    message = row["message"]
+    subject = message.get("s")
+    return Entry(
+        queue=queue,
+        id=row["msg_id"],
+        attempt=row["read_ct"],
+        owner_id=UUID(message["o"]),
+        chat_id=UUID(message["c"]),
+        subject_id=UUID(subject) if subject else None,
+        enqueued_at=row["enqueued_at"],
+    )
