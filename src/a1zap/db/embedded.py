@@ -245,14 +245,8 @@ async def _answering_or_lock(server: EmbeddedServer) -> int | None:
 async def _answers(server: EmbeddedServer) -> bool:
     if not (server.socket_dir / SOCKET_NAME).exists():
         return False
-    command = [
-        str(server.bin_dir / "pg_isready"),
-        "--quiet",
-        "--host",
-        str(server.socket_dir),
-        "--timeout",
-        "3",
-    ]
+    address = server.url(user="postgres", database="postgres")
+    command = [str(server.bin_dir / "pg_isready"), "--quiet", "--timeout=3", f"--dbname={address}"]
     return (await run_command(command, timeout_s=10)).returncode == 0
 
 
