@@ -385,6 +385,27 @@ class Egress:
         )
 
 
+class LineCutter:
+    r"""Cuts bytes that arrive in pieces into lines, without their end (`\n` or `\r\n`)."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def cut(self, chunk: bytes) -> list[bytes]:
+        """The lines that `chunk` completes."""
+        self._pieces.append(chunk)
+        if b"\n" not in chunk:
+            return []  # joined once, when its end is here: a long line in small pieces is not copied over and over
+        *lines, rest = b"".join(self._pieces).split(b"\n")
+        self._pieces = [rest] if rest else []
+        return [line.removesuffix(b"\r") for line in lines]
+
+    @property
+    def rest(self) -> bytes:
+        """What has no end yet."""
+        return b"".join(self._pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class _Limits:
     """What bounds one streamed answer; `first_byte_at_s` in the event loop's time."""
@@ -410,51 +431,8 @@ class EgressStream:
         first_look_s = min(limits.first_byte_at_s, self._loop.time() + limits.idle_s)
         self._watch = self._loop.call_at(first_look_s, self._on_watch)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Pieces of the decompressed body as they arrive."""
-        while chunk := await self._next_chunk():
-            yield chunk
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        r"""Lines without their end (`\n` or `\r\n`); what follows the last end is a line too, if it is not empty."""
-        pieces: list[bytes] = []
-        while chunk := await self._next_chunk():
-            pieces.append(chunk)
-            if b"\n" not in chunk:
-                continue  # joined once, when its end is here: a long line in small pieces is not copied over and over
-            *lines, rest = b"".join(pieces).split(b"\n")
-            pieces = [rest]
-            for line in lines:
-                yield line.removesuffix(b"\r")
-        if rest := b"".join(pieces):
-            yield rest
-
-    async def read(self, max_bytes: int) -> bytes:
-        """The next bytes until the end, at most about `max_bytes` of them: what lies beyond is left unread."""
-        read = bytearray()
-        while len(read) < max_bytes and (chunk := await self._next_chunk()):
-            read += chunk
-        return bytes(read[:max_bytes])
-
-    async def drain(self, within_s: float = 0.25) -> None:
-        """Read on to the end if it comes soon, so that the connection can be used again; never raises for the answer."""
-        if self._response.content.at_eof():
-            return
-        try:
-            async with asyncio.timeout(within_s):
-                while await self._next_chunk():
-                    pass
-        except (TimeoutError, Unavailable):
-            self.close()
-
-    def close(self) -> None:
-        """Let go of the connection: back to the pool if the answer was read to its end, else closed."""
-        self._watch.cancel()
-        if not self._response.content.at_eof():
-            self._response.close()
-
-    async def _next_chunk(self) -> bytes:
-        """The next piece, b"" at the end."""
+    async def next_chunk(self) -> bytes:
+        """The next piece of the decompressed body, b"" at its end."""
         try:
             if self._due_s is None:
                 self._due_s = self._loop.time() + self._limits.idle_s
@@ -469,6 +447,44 @@ class EgressStream:
             self._response.close()
             raise _too_large(self._host, self._limits.read_max_bytes, self.status)
         return chunk
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Pieces of the decompressed body as they arrive."""
+        while chunk := await self.next_chunk():
+            yield chunk
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        r"""Lines without their end (`\n` or `\r\n`); what follows the last end is a line too, if it is not empty."""
+        cutter = LineCutter()
+        while chunk := await self.next_chunk():
+            for line in cutter.cut(chunk):
+                yield line
+        if cutter.rest:
+            yield cutter.rest
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The next bytes until the end, at most about `max_bytes` of them: what lies beyond is left unread."""
+        read = bytearray()
+        while len(read) < max_bytes and (chunk := await self.next_chunk()):
+            read += chunk
+        return bytes(read[:max_bytes])
+
+    async def drain(self, within_s: float = 0.25) -> None:
+        """Read on to the end if it comes soon, so that the connection can be used again; never raises for the answer."""
+        if self._response.content.at_eof():
+            return
+        try:
+            async with asyncio.timeout(within_s):
+                while await self.next_chunk():
+                    pass
+        except (TimeoutError, Unavailable):
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the connection: back to the pool if the answer was read to its end, else closed."""
+        self._watch.cancel()
+        if not self._response.content.at_eof():
+            self._response.close()
 
     def _on_watch(self) -> None:
         now_s = self._loop.time()

@@ -75,12 +75,17 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of an answer, with what it used. `reason` in our words, whatever the provider calls it."""
+    """The end of an answer, with what it used. `reason` in our words, whatever the provider calls it.
+
+    Where a provider counts no tokens they are taken as four characters each, and `is_usage_estimated` says so.
+    """
 
     reason: Literal["stop", "length", "tools", "filtered"]
     tokens_in: int = 0
     tokens_out: int = 0
     model: str | None = None  # who answered, as `provider:model`; the chain says it
+    attempts: int = 1  # calls it took, over all models; the chain says it
+    is_usage_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

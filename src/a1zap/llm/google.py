@@ -61,16 +61,15 @@ def request_body(model: str, request: ModelRequest) -> dict[str, Any]:
     if request.system:
         body["systemInstruction"] = {"parts": [{"text": request.system}]}
     if request.tools and request.schema is None:
-        declared = [
-            {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": openapi_schema(tool.parameters),
-            }
-            for tool in request.tools
-        ]
-        body["tools"] = [{"functionDeclarations": declared}]
+        body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in request.tools]}]
     return body
+
+
+def _declaration(tool: Tool) -> dict[str, Any]:
+    declared: dict[str, Any] = {"name": tool.name, "description": tool.description}
+    if tool.parameters.get("properties"):  # an object without properties is refused
+        declared["parameters"] = openapi_schema(tool.parameters)
+    return declared
 
 
 def contents(history: Sequence[Said]) -> list[dict[str, Any]]:
@@ -112,6 +111,8 @@ def _openapi(schema: Mapping[str, Any], defs: Mapping[str, Any], depth: int) -> 
     if depth > 6:  # a schema that holds itself
         return {"type": "object"}
     kept = {key: value for key, value in schema.items() if key in _SCHEMA_KEYS}
+    if isinstance(kept.get("type"), list):
+        del kept["type"]
     if kept.get("format") not in _FORMATS:
         kept.pop("format", None)
     values: Sequence[Any] = [schema["const"]] if "const" in schema else kept.pop("enum", ())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import orjson
 
-from a1zap.kit.egress import Egress, EgressFailed, EgressRefused, EgressStream, EgressTimedOut
+from a1zap.kit.egress import Egress, EgressFailed, EgressRefused, EgressStream, EgressTimedOut, LineCutter
 from a1zap.kit.errors import ModelUnavailable
 from a1zap.llm.contract import Finished, ModelEvent, ModelRefused, Text, ToolCall
 
@@ -80,9 +80,13 @@ async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> As
         ) as stream:
             if stream.status != 200:
                 raise await _failure(name, stream)
-            async for event in _understood(stream, reader, limits.answer_max_chars, len(payload)):
-                yield event
+            answer = _Answer(reader, limits.answer_max_chars)
+            while not answer.is_done and (chunk := await stream.next_chunk()):
+                for event in answer.read(chunk):
+                    yield event
             await stream.drain()
+            for event in answer.end(bytes_sent=len(payload)):
+                yield event
     except EgressRefused as error:
         raise ModelRefused(f"{name}: {error}") from None
     except (EgressFailed, EgressTimedOut) as error:
@@ -91,66 +95,69 @@ async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> As
         raise ModelUnavailable(f"{name}: {error}") from None
 
 
-async def _understood(
-    stream: EgressStream, reader: Reader, chars_max: int, bytes_sent: int
-) -> AsyncIterator[ModelEvent]:
-    """Events of ours until `Finished`, counted against the limit."""
-    n_chars = 0
-    is_done = False
-    async for data in _server_sent(stream):
-        if data == b"[DONE]":
-            is_done = True
-            break
-        for event in _read(reader, data):
-            n_chars += len(event.text) if isinstance(event, Text) else 1
-            if n_chars > chars_max:
-                raise BadAnswer(f"its answer has more than {chars_max} characters")
-            yield event
-    for event in _end(reader, is_done=is_done):
-        n_chars += isinstance(event, ToolCall)
-        yield _counted(event, n_chars, bytes_sent) if isinstance(event, Finished) else event
-
-
 _NONSENSE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
-def _read(reader: Reader, data: bytes) -> Sequence[ModelEvent]:
-    try:
-        return reader.read(orjson.loads(data))
-    except _NONSENSE:
-        # `from None`: what these errors carry is the answer itself.
-        raise BadAnswer("its answer is not in the expected form") from None
+class _Answer:
+    """Takes the bytes of one answer apart into server-sent events (WHATWG HTML §9.2) and counts what the reader finds."""
 
+    def __init__(self, reader: Reader, chars_max: int) -> None:
+        self.is_done = False
+        self._reader = reader
+        self._chars_max = chars_max
+        self._n_chars = 0
+        self._cutter = LineCutter()
+        self._data: list[bytes] = []
 
-def _end(reader: Reader, *, is_done: bool) -> Sequence[ModelEvent]:
-    try:
-        return reader.end(is_done=is_done)
-    except _NONSENSE:
-        raise BadAnswer("its answer is not in the expected form") from None
+    def read(self, chunk: bytes) -> list[ModelEvent]:
+        """What `chunk` completes. Raises BadAnswer: nonsense, or more of it than anybody asked for."""
+        found: list[ModelEvent] = []
+        for line in self._cutter.cut(chunk):
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].strip())
+            elif not line and self._data:
+                found += self._event()
+        return found
 
+    def end(self, *, bytes_sent: int) -> list[ModelEvent]:
+        """The last events, `Finished` at their end. Raises BadAnswer: it broke off, or there is nothing in it."""
+        found = self.read(self._cutter.rest and b"\n")  # a last line, and a last event, without their end
+        if self._data:
+            found += self._event()
+        try:
+            ending = self._reader.end(is_done=self.is_done)
+        except _NONSENSE:
+            raise BadAnswer("its answer is not in the expected form") from None
+        self._n_chars += sum(isinstance(event, ToolCall) for event in ending)
+        return [*found, *(self._counted(event, bytes_sent) for event in ending)]
 
-def _counted(finished: Finished, n_chars: int, bytes_sent: int) -> Finished:
-    """An answer with nothing in it is none; usage that nobody counted is estimated, so that budgets hold."""
-    if n_chars == 0 and finished.reason != "filtered":
-        raise BadAnswer("its answer is empty")
-    if finished.tokens_in or finished.tokens_out:
-        return finished
-    return replace(
-        finished, tokens_in=bytes_sent // 4, tokens_out=max(1, n_chars // 4), is_usage_estimated=True
-    )
+    def _event(self) -> Sequence[ModelEvent]:
+        data = b"\n".join(self._data)
+        self._data.clear()
+        if data == b"[DONE]":
+            self.is_done = True
+        if self.is_done:
+            return ()
+        try:
+            found = self._reader.read(orjson.loads(data))
+        except _NONSENSE:
+            # `from None`: what these errors carry is the answer itself.
+            raise BadAnswer("its answer is not in the expected form") from None
+        self._n_chars += sum(len(event.text) if isinstance(event, Text) else 1 for event in found)
+        if self._n_chars > self._chars_max:
+            raise BadAnswer(f"its answer has more than {self._chars_max} characters")
+        return found
 
-
-async def _server_sent(stream: EgressStream) -> AsyncIterator[bytes]:
-    """The `data` of each server-sent event (WHATWG HTML §9.2), also of a last one without its blank line."""
-    data: list[bytes] = []
-    async for line in stream.lines():
-        if line.startswith(b"data:"):
-            data.append(line[5:].strip())
-        elif not line and data:
-            yield b"\n".join(data)
-            data.clear()
-    if data:
-        yield b"\n".join(data)
+    def _counted(self, event: ModelEvent, bytes_sent: int) -> ModelEvent:
+        """An answer with nothing in it is none; usage that nobody counted is estimated, so that budgets hold."""
+        if not isinstance(event, Finished):
+            return event
+        if self._n_chars == 0 and event.reason != "filtered":
+            raise BadAnswer("its answer is empty")
+        if event.tokens_in or event.tokens_out:
+            return event
+        tokens_out = max(1, self._n_chars // 4)
+        return replace(event, tokens_in=bytes_sent // 4, tokens_out=tokens_out, is_usage_estimated=True)
 
 
 async def _failure(name: str, stream: EgressStream) -> ModelUnavailable | ModelRefused:
@@ -166,9 +173,8 @@ def _error_code(body: bytes) -> str | None:
     """The provider's own word for an error, as `rate_limit_exceeded`; never its message."""
     try:
         parsed: Any = orjson.loads(body)
-        first: Any = parsed[0] if isinstance(parsed, list) else parsed  # pyright: ignore[reportUnknownVariableType]
-        error: dict[str, Any] = first["error"]
-        words = [error.get(key) for key in ("code", "status", "type")]
+        first = cast("dict[str, dict[str, Any]]", parsed[0] if isinstance(parsed, list) else parsed)
+        words = [first["error"].get(key) for key in ("code", "status", "type")]
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         return None
     return next((word for word in words if isinstance(word, str) and _ERROR_CODE.fullmatch(word)), None)
