@@ -252,10 +252,10 @@ def _read_key(jwk: Mapping[str, Any]) -> EllipticCurvePublicKey | None:
     if jwk.get("use", "sig") != "sig" or not isinstance(uses, list) or "verify" not in uses:
         return None
     try:
-        # The public half alone, whatever else the entry holds.
-        key = ECAlgorithm.from_jwk({name: jwk[name] for name in ("kty", "crv", "x", "y")})
+        key = ECAlgorithm.from_jwk(dict(jwk))
     except (jwt.PyJWTError, KeyError, ValueError, TypeError):
         return None
+    # A private key comes out where the entry gives its secret half away: anybody could sign with it.
     return key if isinstance(key, EllipticCurvePublicKey) else None
 
 

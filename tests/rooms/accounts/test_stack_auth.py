@@ -156,7 +156,7 @@ async def test_clocks_may_differ_by_half_a_minute(bench):
 
 # ── what is refused: every claim, one by one, signed with the right key ─────────────────────────────────────────────
 
-OTHER = str(uuid4())
+OTHER = "0193b7c2-1111-7222-8333-944455566677"
 WRONG_CLAIMS = [
     ("iss", f"https://evil.example/api/v1/projects/{OTHER}", "issuer"),
     ("iss", lambda pid: f"{HOSTED}/api/v1/projects-restricted-users/{pid}", "issuer"),
@@ -392,6 +392,7 @@ async def test_every_changed_character_is_seen(bench):
 @pytest.mark.parametrize(
     "huge",
     ["a" * 50_000_000, "." * 1_000_000, "A.B." + "C" * 8189, "eyJhbGciOiJFUzI1NiJ9." + "A" * 9000 + ".A"],
+    ids=["50 MB", "dots", "one too long", "long body"],
 )
 async def test_a_huge_token_is_refused_cheaply(bench, huge):
     began = time.perf_counter()
@@ -431,6 +432,13 @@ def published(key: SigningKey, **changes) -> dict[str, object]:
 async def test_a_published_key_that_is_not_for_this_use_verifies_nothing(bench, changes):
     key = bench.stack.keys[""][-1]
     bench.verifier = bench.a_verifier(fetch_json=answering(published(key, **changes)))
+    await bench.refused(bench.mint(), "unknown key")
+
+
+async def test_a_key_published_with_its_secret_half_verifies_nothing(bench):
+    key = bench.stack.keys[""][-1]
+    secret = spell(key.private.private_numbers().private_value.to_bytes(32, "big"))
+    bench.verifier = bench.a_verifier(fetch_json=answering(published(key, d=secret)))
     await bench.refused(bench.mint(), "unknown key")
 
 

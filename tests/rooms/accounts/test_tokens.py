@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
+import struct
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -134,6 +136,13 @@ def test_a_visitor_token_with_any_one_character_changed_is_refused():
             if changed != token:
                 with pytest.raises(NotSignedIn):
                     verify_visitor(KEY, changed, NOW)
+
+
+@pytest.mark.parametrize(("version", "expires_s"), [(0, 2**33), (2, 2**33), (1, 2**63), (1, 2**64 - 1)])
+def test_a_visitor_token_of_another_format_or_age_is_refused_though_we_signed_it(version, expires_s):
+    body = struct.pack("!B48sQ", version, os.urandom(48), expires_s)
+    with pytest.raises(NotSignedIn, match="no visitor token of ours"):
+        verify_visitor(KEY, "a1v_" + spell(body + hmac.digest(KEY, body, "sha256")), NOW)
 
 
 @given(st.one_of(st.text(), st.binary(min_size=89, max_size=89).map(lambda raw: "a1v_" + spell(raw))))
