@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -127,7 +127,7 @@ async def open_house(
     make_model: ModelFactory | None = None,
     channels: Mapping[str, Channel] | None = None,
     connections_max: int = 16,
-) -> AsyncIterator[House]:
+) -> AsyncGenerator[House]:
     """Connect and wire everything; closed again at the end. Tests bring their own clock, models and channels."""
     clock = clock or SystemClock()
     master = master_key or load_or_create_master_key(settings.data_dir, secret(settings.master_key))

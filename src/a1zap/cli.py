@@ -17,7 +17,7 @@ import orjson
 import uvloop
 
 from a1zap.kit.errors import A1ZapError
-from a1zap.kit.settings import Settings, secret
+from a1zap.kit.settings import Settings
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 @asynccontextmanager
-async def opened_place(settings: Settings) -> AsyncIterator[Place]:
+async def opened_place(settings: Settings) -> AsyncGenerator[Place]:
     """The database of these settings; a private server is started where it must be."""
     async with open_place(
         settings.data_dir,
@@ -41,7 +41,7 @@ async def opened_place(settings: Settings) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, *, say: Say = lambda _line: None) -> AsyncIterator[House]:
+async def opened_house(settings: Settings, *, say: Say = lambda _line: None) -> AsyncGenerator[House]:
     """The whole house on a migrated database."""
     async with opened_place(settings) as place:
         await migrate(place.admin_url, on_step=say)

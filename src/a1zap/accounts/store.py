@@ -175,7 +175,9 @@ async def touch_api_key(tx: Tx, key_id: UUID, now: datetime) -> None:
 
 
 def _api_key(row: Any) -> ApiKey:
-    return ApiKey(**{**dict(row), "scopes": tuple(row["scopes"])})
+    fields = dict(row)
+    fields["scopes"] = tuple(row["scopes"])
+    return ApiKey(**fields)
 
 
 # ── plans and meters ────────────────────────────────────────────────────────────────────────────────────────────────

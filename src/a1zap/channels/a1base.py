@@ -13,6 +13,7 @@ import orjson
 
 from a1zap.channels.contract import (
     ChannelAccount,
+    ChatType,
     Inbound,
     MessageType,
     Outbound,
@@ -24,10 +25,12 @@ from a1zap.channels.contract import (
 )
 from a1zap.kit.egress import Egress, EgressFailed, EgressTimedOut
 from a1zap.kit.errors import ChannelUnavailable, Invalid, Malformed, NotConfigured, NotSignedIn
+from a1zap.kit.json import as_list, as_object, parse_object, text_at
 
 SIGNATURE_AGE_MAX_S = 300
 SEND_TIMEOUT_S = 10.0
 _SETTINGS = {"number", "account_id", "api_key", "api_secret", "base_url"}
+_CHAT_TYPES: dict[str, ChatType] = {"group": "group", "broadcast": "broadcast"}
 _TYPES: dict[str, MessageType] = {
     "text": "text",
     "rich_text": "rich_text",
@@ -82,12 +85,7 @@ class A1Base:
             raise NotSignedIn("x-signature does not fit the body")
 
     def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Inbound | Receipt]:
-        try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            raise Malformed(f"the body is not JSON: {error.msg} at position {error.pos}") from None
-        if not isinstance(body, dict):
-            raise Malformed("the body is not a JSON object")
+        body = parse_object(raw)
         if body.get("event") == "message_status":
             return _receipts(body, now)
         return [_inbound(account, body, now)]
@@ -103,30 +101,32 @@ class A1Base:
             f"/messages/threads/{_account_id(account)}/get-recent/{quote(outbound.chat_external_id, safe='')}"
         )
         answer = await _call(account, egress, "GET", path, None)
-        found = answer.get("messages", answer.get("data")) if isinstance(answer, dict) else answer
-        if not isinstance(found, list):
+        whole = as_object(answer)
+        found = as_list(answer if whole is None else whole.get("messages"))
+        if found is None:
             return None
-        return any(_is_ours(entry, outbound) for entry in found if isinstance(entry, dict))
+        entries = (as_object(entry) for entry in found)
+        return any(entry is not None and _is_ours(entry, outbound) for entry in entries)
 
 
 # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _inbound(account: ChannelAccount, body: Mapping[str, Any], now: datetime) -> Inbound:
-    external_id, thread = _text(body, "message_id"), _text(body, "thread_id")
+def _inbound(account: ChannelAccount, body: dict[str, Any], now: datetime) -> Inbound:
+    external_id, thread = text_at(body, "message_id"), text_at(body, "thread_id")
     if not external_id or not thread:
         raise Malformed("a message needs message_id and thread_id")
-    sender = normal_number(_text(body, "sender_number"))
+    sender = normal_number(text_at(body, "sender_number"))
     is_echo = body.get("is_from_agent") is True or sender in ("", account.identity)
     message_type, text, rich = _content(body)
-    thread_type = _text(body, "thread_type")
+    thread_type = text_at(body, "thread_type")
     return Inbound(
         external_id=external_id,
         chat_external_id=thread,
-        chat_type=thread_type if thread_type in ("group", "broadcast") else "individual",  # type: ignore[arg-type]
-        service=_text(body, "service") or "whatsapp",
+        chat_type=_CHAT_TYPES.get(thread_type, "individual"),
+        service=text_at(body, "service") or "whatsapp",
         sender_address=sender or thread,
-        sender_name=_text(body, "sender_name") or None,
+        sender_name=text_at(body, "sender_name") or None,
         message_type=message_type,
         text=text,
         said_at=_time(body.get("timestamp"), now),
@@ -136,32 +136,36 @@ def _inbound(account: ChannelAccount, body: Mapping[str, Any], now: datetime) ->
     )
 
 
-def _content(body: Mapping[str, Any]) -> tuple[MessageType, str, dict[str, Any] | None]:
+def _content(body: dict[str, Any]) -> tuple[MessageType, str, dict[str, Any] | None]:
     """Type, text or its stand-in, and what else the message holds (never the media's bytes)."""
-    message_type = _TYPES.get(_text(body, "message_type"), "unsupported")
-    content = body.get("message_content")
-    if isinstance(content, str):  # SMS
-        return message_type, content, None
-    if not isinstance(content, Mapping):
-        return message_type, _text(body, "content"), None
-    said = _text(content, "text") or _text(content, "caption")
+    message_type = _TYPES.get(text_at(body, "message_type"), "unsupported")
+    if isinstance(body.get("message_content"), str):  # SMS
+        return message_type, text_at(body, "message_content"), None
+    content = as_object(body.get("message_content"))
+    if content is None:
+        return message_type, text_at(body, "content"), None
+    said = text_at(content, "text") or text_at(content, "caption")
     rich = {k: v for k, v in content.items() if k != "data"}
     match message_type:
         case "text" | "rich_text":
-            return message_type, said or _text(body, "content"), rich if message_type == "rich_text" else None
+            return (
+                message_type,
+                said or text_at(body, "content"),
+                rich if message_type == "rich_text" else None,
+            )
         case "image" | "video" | "audio":
             return message_type, _stand_in(f"{message_type.capitalize()} received", said), rich
         case "document":
-            return message_type, _stand_in("Document received", _text(content, "filename") or said), rich
+            return message_type, _stand_in("Document received", text_at(content, "filename") or said), rich
         case "location":
             place = (
                 f"{content.get('name') or 'a place'} at {content.get('latitude')}, {content.get('longitude')}"
             )
             return message_type, f"[Location shared: {place}]", rich
         case "reaction":
-            return message_type, f"[Reacted with: {_text(content, 'reaction')}]", rich
+            return message_type, f"[Reacted with: {text_at(content, 'reaction')}]", rich
         case "group_invite":
-            return message_type, f"[Group invite to: {_text(content, 'groupName')}]", rich
+            return message_type, f"[Group invite to: {text_at(content, 'groupName')}]", rich
         case _:
             return "unsupported", "[Unsupported message type received]", rich
 
@@ -170,15 +174,15 @@ def _stand_in(what: str, caption: str) -> str:
     return f"[{what}: {caption}]" if caption else f"[{what}]"
 
 
-def _receipts(body: Mapping[str, Any], now: datetime) -> Sequence[Receipt]:
+def _receipts(body: dict[str, Any], now: datetime) -> Sequence[Receipt]:
     status = {"sent": Status.SENT, "delivered": Status.DELIVERED, "failed": Status.FAILED}.get(
-        _text(body, "status")
+        text_at(body, "status")
     )
-    external_id = _text(body, "message_id")
+    external_id = text_at(body, "message_id")
     if status is None or not external_id:
         return []  # a status we do not know says nothing that we could act on
     return [
-        Receipt(external_id, status, _time(body.get("timestamp"), now), _text(body, "error_code") or None)
+        Receipt(external_id, status, _time(body.get("timestamp"), now), text_at(body, "error_code") or None)
     ]
 
 
@@ -186,11 +190,6 @@ def normal_number(number: str) -> str:
     """`+` and digits: A1Base has written numbers with and without the plus. '' where there is no number in it."""
     digits = "".join(c for c in number if c.isascii() and c.isdigit())
     return f"+{digits}" if 4 <= len(digits) <= 20 else ""
-
-
-def _text(body: Mapping[str, Any], key: str) -> str:
-    value = body.get(key)
-    return value if isinstance(value, str) else ""
 
 
 def _time(value: object, now: datetime) -> datetime:
@@ -247,12 +246,13 @@ async def _call(
 def _judged(status: int, headers: Mapping[str, str], body: bytes, *, is_send: bool) -> Any:
     if 200 <= status < 300:
         try:
-            parsed = orjson.loads(body) if body else {}
+            parsed: Any = orjson.loads(body) if body else {}
         except orjson.JSONDecodeError:
             return {}
-        if isinstance(parsed, dict) and parsed.get("status") == "error":
+        whole = as_object(parsed)
+        if whole is not None and whole.get("status") == "error":
             raise SendRefused("A1Base answered 2xx with status 'error'")
-        return parsed.get("data", parsed) if isinstance(parsed, dict) else parsed
+        return parsed if whole is None else whole.get("data", whole)
     if status == 429 or status == 408:
         raise ChannelUnavailable(f"A1Base answered {status}", retry_after_s=_retry_after_s(headers))
     if status >= 500:
@@ -270,18 +270,18 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 def _message_id(answer: Any) -> str | None:
     """The provider's id, where it tells one (the documented answer has none; the echo webhook brings it)."""
-    found = answer.get("message_id") or answer.get("id") if isinstance(answer, dict) else None
-    return found if isinstance(found, str) else None
+    whole = as_object(answer)
+    return None if whole is None else text_at(whole, "message_id") or text_at(whole, "id") or None
 
 
-def _is_ours(entry: Mapping[str, Any], outbound: Outbound) -> bool:
+def _is_ours(entry: dict[str, Any], outbound: Outbound) -> bool:
     if entry.get("is_from_agent") is False:
         return False
     content = entry.get("message_content")
     said = (
-        _text(content, "text")
+        text_at(content, "text")
         if isinstance(content, Mapping)
-        else _text(entry, "content") or _text(entry, "body")
+        else text_at(entry, "content") or text_at(entry, "body")
     )
     if said.strip() != outbound.text.strip():
         return False

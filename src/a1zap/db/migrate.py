@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
+
+from a1zap.db.pool import connect
 
 log = structlog.get_logger()
 
@@ -40,15 +41,12 @@ async def migrate(url: str, *, on_step: Callable[[str], None] = lambda _step: No
 
     `url` must reach PostgreSQL itself (no transaction pooler) as a role that may create roles and tables.
     """
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await connect(url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await _make_ledger(connection)
         await _install_pgmq(connection, on_step)
-        known = {
-            r["version"]
-            for r in await connection.fetch("SELECT version FROM supabase_migrations.schema_migrations")
-        }
+        known = await _known(connection)
         applied: list[str] = []
         for migration in shipped_migrations():
             if migration.version in known:
@@ -72,11 +70,13 @@ async def missing_migrations(connection: Any) -> list[str]:
     """Versions of this release that the database does not have; readiness asks for it."""
     if await connection.fetchval("SELECT to_regclass('supabase_migrations.schema_migrations')") is None:
         return [m.version for m in shipped_migrations()]
-    known = {
-        r["version"]
-        for r in await connection.fetch("SELECT version FROM supabase_migrations.schema_migrations")
-    }
+    known = await _known(connection)
     return [m.version for m in shipped_migrations() if m.version not in known]
+
+
+async def _known(connection: Any) -> set[str]:
+    rows: list[Any] = await connection.fetch("SELECT version FROM supabase_migrations.schema_migrations")
+    return {row["version"] for row in rows}
 
 
 async def _make_ledger(connection: Any) -> None:

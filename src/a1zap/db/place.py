@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from a1zap.db.embedded import start_embedded, stop_embedded
-from a1zap.db.pool import APP_ROLE
+from a1zap.db.pool import APP_ROLE, connect
 
 DATABASE = "a1zap"
 
@@ -28,7 +28,7 @@ class Place:
 @asynccontextmanager
 async def open_place(
     data_dir: Path, *, database_url: str | None, database_direct_url: str | None
-) -> AsyncIterator[Place]:
+) -> AsyncGenerator[Place]:
     """A database to work on; a private server is started where it is not running, and left by its last user."""
     if database_url:
         yield Place(database_url, database_direct_url or database_url, database_direct_url)
@@ -48,7 +48,7 @@ async def open_place(
 
 async def make_database(admin_url: str, name: str, *, template: str = "template1") -> None:
     """Make a database exist; two programs at once make one."""
-    connection = await asyncpg.connect(admin_url, timeout=10)
+    connection = await connect(admin_url)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')

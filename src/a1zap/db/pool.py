@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -65,6 +65,11 @@ class Tx:
             callback()
 
 
+async def connect(url: str) -> Any:
+    """One connection of its own, outside any pool: for migrations, administration and listening."""
+    return await asyncpg.connect(url, timeout=10)  # pyright: ignore[reportUnknownVariableType]
+
+
 def is_transaction_pooler(url: str) -> bool:
     """Supabase's transaction pooler and its like: no prepared statements, no session state, no LISTEN."""
     parts = urlsplit(url)
@@ -101,7 +106,7 @@ class Database:
             raise DatabaseUnavailable(
                 f"no PostgreSQL answers at {_where(url)}: {type(error).__name__}"
             ) from error
-        role = await pool.fetchval("SELECT current_user")
+        role: Any = await pool.fetchval("SELECT current_user")
         return cls(pool, sets_role=role != APP_ROLE)
 
     async def close(self) -> None:
@@ -112,7 +117,7 @@ class Database:
         self._pool.terminate()
 
     @asynccontextmanager
-    async def owned(self, owner_id: UUID) -> AsyncIterator[Tx]:
+    async def owned(self, owner_id: UUID) -> AsyncGenerator[Tx]:
         """One owner's transaction: committed when the block ends, rolled back when it raises.
 
         `BEGIN` and the settings go out together; both settings end with the transaction, so nothing leaks to the
@@ -124,14 +129,14 @@ class Database:
             yield tx
 
     @asynccontextmanager
-    async def unowned(self) -> AsyncIterator[Tx]:
+    async def unowned(self) -> AsyncGenerator[Tx]:
         """Nobody's transaction: sees the directory functions and the queue, and no owned row."""
         begin = f"BEGIN; SELECT set_config('role', '{APP_ROLE}', true)" if self._sets_role else "BEGIN"
         async with self._transaction(begin, UUID(int=0)) as tx:
             yield tx
 
     @asynccontextmanager
-    async def _transaction(self, begin: str, owner_id: UUID) -> AsyncIterator[Tx]:
+    async def _transaction(self, begin: str, owner_id: UUID) -> AsyncGenerator[Tx]:
         try:
             connection = await self._pool.acquire(timeout=10)
         except (*TRANSIENT, TimeoutError) as error:
@@ -168,10 +173,18 @@ async def _prepare_connection(connection: Any) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        encoder=lambda value: b"\x01" + orjson.dumps(value),
-        decoder=lambda data: orjson.loads(data[1:]),
+        encoder=_encode_jsonb,
+        decoder=_decode_jsonb,
         format="binary",
     )
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return b"\x01" + orjson.dumps(value)  # jsonb's binary form: a version, then the text
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return orjson.loads(data[1:])
 
 
 async def _leave_as_is(_connection: Any) -> None:

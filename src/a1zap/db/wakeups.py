@@ -8,15 +8,14 @@ own transaction would make all commits queue behind one lock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
 import structlog
 
-from a1zap.db.pool import TRANSIENT
+from a1zap.db.pool import TRANSIENT, connect
 
 log = structlog.get_logger()
 
@@ -40,7 +39,10 @@ class Wakeups:
 
     async def start(self) -> None:
         if self._url is not None:
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._tell())]
+            self._tasks = [
+                asyncio.create_task(self._listen(self._url)),
+                asyncio.create_task(self._tell(self._url)),
+            ]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -57,7 +59,7 @@ class Wakeups:
         self._has_unsaid.set()
 
     @contextmanager
-    def waiting_for(self, topic: str) -> Iterator[asyncio.Event]:
+    def waiting_for(self, topic: str) -> Generator[asyncio.Event]:
         """An event that is set whenever the topic is said; clear it before you look, so that nothing is missed."""
         event = asyncio.Event()
         self._waiting.setdefault(topic, set()).add(event)
@@ -77,16 +79,16 @@ class Wakeups:
         for topic in list(self._waiting):
             self._wake(topic)
 
-    async def _listen(self) -> None:
+    async def _listen(self, url: str) -> None:
         def heard(_c: Any, _pid: int, _channel: str, payload: object) -> None:
             for topic in str(payload).split(","):
                 self._wake(topic)
 
-        await self._with_connection("listening", lambda c: c.add_listener(CHANNEL, heard), self._stay)
+        await self._with_connection(url, "listening", lambda c: c.add_listener(CHANNEL, heard), self._stay)
 
-    async def _tell(self) -> None:
+    async def _tell(self, url: str) -> None:
         await self._with_connection(
-            "telling", lambda c: c.execute("SET synchronous_commit = off"), self._tell_on
+            url, "telling", lambda c: c.execute("SET synchronous_commit = off"), self._tell_on
         )
 
     async def _stay(self, connection: Any) -> None:
@@ -105,12 +107,12 @@ class Wakeups:
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
 
     async def _with_connection(
-        self, doing: str, prepare: Callable[[Any], Any], work: Callable[[Any], Any]
+        self, url: str, doing: str, prepare: Callable[[Any], Any], work: Callable[[Any], Any]
     ) -> None:
         while True:
             connection: Any = None
             try:
-                connection = await asyncpg.connect(self._url, timeout=10)
+                connection = await connect(url)
                 await prepare(connection)
                 await work(connection)
             except (*TRANSIENT, asyncpg.PostgresError, TimeoutError) as error:

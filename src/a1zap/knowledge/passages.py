@@ -1,4 +1,8 @@
-"""Articles cut into what can be found and shown: titles, headings, and windows of one to three sentences."""
+"""Articles cut into what can be found and shown: the title, headings, and windows of one to three sentences.
+
+An article becomes a flat list in reading order: its title first, then for each section its heading and its windows.
+Title and headings only lead to the windows below them; a window is what is shown.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,35 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from uuid import UUID
 
 from a1zap.kit.errors import Invalid
 from a1zap.knowledge.sentences import split_sentences
 
 TITLE_CHARS_MAX = 300
-CONTENT_CHARS_MAX = 200_000
+CONTENT_CHARS_MAX = 100_000
 WINDOW_SENTENCES_MAX = 3
 WINDOW_CHARS_MAX = 700
 LIST_ITEMS_MAX = 12
 QUESTION_CHARS_MAX = 160
 
 
+# Begins a heading in the list: no window begins so, and no encoder sees it.
+HEADING_MARK = "\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One thing that is indexed. Only a body is ever shown as an answer; title and heading lead to it.
+    """One entry of an article's list; `position` counts from 0, which is the title."""
 
-    `text` is what is embedded and shown: the article's own words, without Markdown's marks.
-    """
-
-    article_id: str
-    kind: Literal["title", "heading", "body"]
+    article_id: UUID
     title: str
-    heading: str
+    position: int
     text: str
+
+    @property
+    def is_heading(self) -> bool:
+        return self.text.startswith(HEADING_MARK)
 
 
 @dataclass(slots=True)
@@ -42,11 +51,11 @@ class _Section:
     lists: list[tuple[str, list[str]]] = field(default_factory=list[tuple[str, list[str]]])
 
 
-Block = tuple[Literal["heading", "paragraph", "item", "row"], str]
+Block = tuple[Literal["heading", "lead", "paragraph", "item", "row"], str]
 
 
-def split_article(article_id: str, title: str, content: str) -> list[Passage]:
-    """Passages of one article, Markdown or plain text: its title, then each section's heading and windows, in order.
+def split_passages(title: str, content: str) -> list[str]:
+    """The list described above, of Markdown or plain text: the article's own words without Markdown's marks.
 
     A window is one to three sentences that follow each other, a list with its lead, or one item with its lead.
 
@@ -64,12 +73,16 @@ def split_article(article_id: str, title: str, content: str) -> list[Passage]:
             f"article '{title}' has {len(content)} characters, {CONTENT_CHARS_MAX} at most: split it up",
             field="content",
         )
-    passages = [Passage(article_id, "title", title, "", title)]
+    texts = [title]
     for section in _sections(_blocks(_plain(content))):
-        if section.heading and section.heading != title:
-            passages.append(Passage(article_id, "heading", title, section.heading, section.heading))
-        passages += [Passage(article_id, "body", title, section.heading, text) for text in _windows(section)]
-    return list(dict.fromkeys(passages))
+        # What was said before needs no second vector.
+        windows = list(dict.fromkeys(_windows(section)))
+        if windows:
+            # Back below the title after a section with a heading of its own: the title serves as heading.
+            if section.heading or len(texts) > 1:
+                texts.append(HEADING_MARK + (section.heading or title))
+            texts += windows
+    return texts
 
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -95,8 +108,9 @@ _RULE = re.compile(r"\s*(?:[-*_]\s*){3,}")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _ROW = re.compile(r"\s*\|(.+)\|\s*")
 _DASHES = re.compile(r"[\s|:-]+")
-_ASKED = re.compile(r"(?:Q|F|P|D|V|问|問)\s*[:.：]\s*", re.IGNORECASE)
-_ANSWERED = re.compile(r"(?:A|R|答)\s*[:：]\s+", re.IGNORECASE)
+_ASKED = re.compile(r"\s*(?:[QFPDV]|问|問)\s*[:：]\s*")
+_ANSWERED = re.compile(r"\s*(?:[AR]|答)\s*[:：]\s*")
+_QUESTION_MARKS = ("?", "？", "؟")
 
 
 def _blocks(text: str) -> Iterator[Block]:
@@ -107,7 +121,7 @@ def _blocks(text: str) -> Iterator[Block]:
     for line, following in _pairs_of_lines(text):
         bare = line.strip()
         row = _ROW.fullmatch(line)
-        found = None if row else _line_block(line, following)
+        found = None if row else _line_block(line, following, begins=not paragraph)
         if found == "skip" or (not bare and not row):
             yield from _flush(paragraph, open_item)
             open_item, header = False, None
@@ -154,7 +168,7 @@ def _pairs_of_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _line_block(
-    line: str, following: str
+    line: str, following: str, *, begins: bool
 ) -> tuple[Literal["heading", "item", "paragraph"], str] | Literal["skip"] | None:
     """What a line begins; None where it only goes on."""
     if heading := _HEADING.fullmatch(line):
@@ -167,7 +181,18 @@ def _line_block(
         return "heading", bold.group(1)
     if item := _ITEM.fullmatch(line):
         return "item", item.group(1)
-    return None
+    asked = _ASKED.match(line)
+    # A question that stands alone is what the next lines answer.
+    if (asked or begins) and _is_one_question(line.strip()):
+        return "heading", line[asked.end() if asked else 0 :].strip()
+    answered = _ANSWERED.match(line)
+    return ("paragraph", line[answered.end() :].strip()) if answered else None
+
+
+def _is_one_question(text: str) -> bool:
+    return (
+        text.endswith(_QUESTION_MARKS) and len(text) <= QUESTION_CHARS_MAX and len(split_sentences(text)) == 1
+    )
 
 
 def _flush(paragraph: list[str], is_item: bool) -> Iterator[Block]:
@@ -180,19 +205,9 @@ def _flush(paragraph: list[str], is_item: bool) -> Iterator[Block]:
         yield "item", text
         return
     if lead := _BOLD_LEAD.fullmatch(text):
-        yield "heading", lead.group(1)
+        yield "lead", lead.group(1)
         text = lead.group(2)
-    asked = _ASKED.match(text)
-    text = _ANSWERED.sub("", text, count=1) if _ANSWERED.match(text) else text
-    # A question that stands alone is what the next paragraph answers.
-    if (
-        text.endswith(("?", "？", "؟"))
-        and len(text) <= QUESTION_CHARS_MAX
-        and len(split_sentences(text)) == 1
-    ):
-        yield "heading", text[asked.end() :] if asked else text
-    else:
-        yield "paragraph", text
+    yield "paragraph", text
 
 
 def _joined(lines: Sequence[str]) -> str:
@@ -233,24 +248,33 @@ def _unmarked(text: str) -> str:
 
 def _sections(blocks: Iterator[Block]) -> list[_Section]:
     sections = [_Section("")]
-    items: list[str] | None = None
+    heading = ""  # of the section we go back to after a paragraph with a lead of its own
+    before = ""
     for kind, marked in blocks:
         text = _unmarked(marked)
-        here = sections[-1]
-        if kind == "heading":
+        if kind in ("heading", "lead"):
+            heading = text if kind == "heading" else heading
             sections.append(_Section(text[:TITLE_CHARS_MAX]))
-            items = None
         elif kind == "paragraph":
-            if items is not None or not here.runs:
-                here.runs.append([])
-            here.runs[-1] += split_sentences(text)
-            items = None
+            if before == "paragraph" and sections[-1].heading != heading[:TITLE_CHARS_MAX]:
+                sections.append(_Section(heading[:TITLE_CHARS_MAX]))
+            _add_sentences(sections[-1], split_sentences(text), goes_on=before == "paragraph")
         else:
-            if items is None:
-                items = []
-                here.lists.append((_taken_lead(here), items))
-            items.append(text)
+            _add_item(sections[-1], text, goes_on=before in ("item", "row"))
+        before = kind
     return sections
+
+
+def _add_sentences(section: _Section, sentences: list[str], *, goes_on: bool) -> None:
+    if not section.runs or not goes_on:
+        section.runs.append([])
+    section.runs[-1] += sentences
+
+
+def _add_item(section: _Section, item: str, *, goes_on: bool) -> None:
+    if not goes_on:
+        section.lists.append((_taken_lead(section), []))
+    section.lists[-1][1].append(item)
 
 
 def _taken_lead(section: _Section) -> str:

@@ -10,11 +10,12 @@ CHARS_MAX = 400
 _CLOSERS = "\"'”’»›)\\]』」）】》"
 # Western marks end a sentence before white space; the others anywhere.
 _END = re.compile(rf"(?:[.!?…]+|[؟۔।॥])[{_CLOSERS}]*(?=\s)|[。！？｡]+[{_CLOSERS}]*")
-_ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof st jr sr vs no nos fig approx dept est inc ltd co corp tel ext max min incl excl e.g i.e cf
-    z.b d.h u.a o.ä bzw ca nr str inkl exkl zzgl evtl ggf sog vgl abs art mind gem geb
-    m mme mlle p.ex env av bd sra srta dra ud uds ee.uu aprox núm pág tlf avda exmo sig dott ing pag es dhr mevr bijv blz
-    jan feb apr jun jul aug sep sept oct nov dec okt dez""".split()
+_ABBREVIATIONS = re.compile(
+    r"mr|mrs|ms|dr|prof|st|jr|sr|vs|no|nos|fig|approx|dept|est|inc|ltd|co|corp|tel|ext|max|min|incl|excl|e\.g|i\.e|cf"
+    r"|z\.b|d\.h|u\.a|o\.ä|bzw|ca|nr|str|inkl|exkl|zzgl|evtl|ggf|sog|vgl|abs|art|mind|gem|geb"
+    r"|mme|mlle|p\.ex|env|av|bd|sra|srta|dra|ud|uds|ee\.uu|aprox|núm|pág|tlf|avda|exmo|sig|dott|ing|pag|dhr|mevr|bijv|blz"
+    r"|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec|okt|dez|[^\W\d_]",
+    re.IGNORECASE,
 )
 _LAST_WORD = re.compile(r"[^\s(\[„“\"'«]+$")
 _ORDINAL = re.compile(r"\d{1,2}")
@@ -50,7 +51,7 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
         return True
     found = _LAST_WORD.search(text, max(0, match.start() - 40), match.start())
     last = found.group() if found else ""
-    if last.casefold() in _ABBREVIATIONS or (len(last) == 1 and last.isalpha()):
+    if _ABBREVIATIONS.fullmatch(last):
         return False
     # "am 3. Mai", "im 2. Stock": an ordinal, unlike "It costs 20. Children pay half."
     return not (_ORDINAL.fullmatch(last) and _MONTHS.match(text[match.end() :].lstrip()))

@@ -62,6 +62,13 @@ async def claim(tx: Tx, queue: QueueName, count: int, lease: timedelta) -> list[
     return [_entry(queue, r) for r in await tx.rows(_CLAIM[queue], count, lease)]
 
 
+async def next_due_s(tx: Tx, queue: QueueName) -> float | None:
+    """Seconds until an entry that waits becomes visible: a settle time, a pause, a lease; None where none does."""
+    return await tx.value(
+        f"SELECT EXTRACT(EPOCH FROM min(vt) - now())::float8 FROM pgmq.q_{queue} WHERE vt > now()"  # noqa: S608
+    )
+
+
 async def finish(tx: Tx, entry: Entry) -> None:
     """Remove the entry, in the transaction that writes what came of it.
 

@@ -67,6 +67,7 @@ class _Worker:
         self._policy = policy
         self._begun: dict[int, tuple[Entry, asyncio.Task[None]]] = {}
         self._freed = asyncio.Event()
+        self._next_look_s = policy.poll_s
 
     async def claim_and_begin(self) -> bool:
         """Claim as many as there are free hands; True where there may be more to claim at once."""
@@ -76,21 +77,25 @@ class _Worker:
         try:
             async with self._db.unowned() as tx:
                 entries = await store.claim(tx, self._queue, free, self._policy.lease)
+                due_s = await store.next_due_s(tx, self._queue) if len(entries) < free else None
         except DatabaseUnavailable as error:
             log.warning("claim_failed", queue=self._queue, error=str(error))
             await asyncio.sleep(0.2)
             return False
+        self._next_look_s = (
+            self._policy.poll_s if due_s is None else min(max(due_s, 0.001), self._policy.poll_s)
+        )
         for entry in entries:
             task = asyncio.create_task(self._take(entry))
             self._begun[entry.id] = (entry, task)
         return len(entries) == free
 
     async def rest(self, woken: asyncio.Event, stop: asyncio.Event) -> None:
-        """Until something new is said, a hand is free, it is time to look again, or to stop."""
+        """Until something new is said, a hand is free, something becomes due, it is time to look again, or to stop."""
         self._freed.clear()
         waits = [asyncio.ensure_future(e.wait()) for e in (woken, self._freed, stop)]
         try:
-            await asyncio.wait(waits, timeout=self._policy.poll_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=self._next_look_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()

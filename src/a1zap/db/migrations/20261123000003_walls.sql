@@ -89,3 +89,12 @@ CREATE FUNCTION a1zap.has_owners() RETURNS boolean
     AS $$ SELECT EXISTS (SELECT 1 FROM public.users) $$;
 REVOKE ALL ON FUNCTION a1zap.has_owners() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION a1zap.has_owners() TO a1zap_app;
+
+-- Readiness asks whether the migrations are current.
+DO $$
+BEGIN
+    IF to_regclass('supabase_migrations.schema_migrations') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA supabase_migrations TO a1zap_app;
+        GRANT SELECT ON supabase_migrations.schema_migrations TO a1zap_app;
+    END IF;
+END $$;
