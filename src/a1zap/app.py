@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -105,8 +106,7 @@ class House:
 
 
 def lane_policy(settings: Settings) -> LanePolicy:
-    from datetime import timedelta
-
+    """How this instance's workers work their lanes off."""
     return LanePolicy(
         concurrency=settings.concurrency,
         lease=timedelta(seconds=settings.lease_s),
@@ -185,7 +185,7 @@ def _stack(settings: Settings, egress: Egress, clock: Clock) -> StackVerifier | 
 
     async def fetch_json(url: str) -> dict[str, Any]:
         answer = await egress.request("GET", url, total_s=10, read_max_bytes=1 << 20, trusted=True)
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status != 200:
             raise NotConfigured(f"Stack Auth answered {answer.status} for its keys")
         return orjson.loads(answer.body)
 

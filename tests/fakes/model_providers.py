@@ -76,6 +76,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    peer: tuple[str, int]  # the same for two requests: they came over one connection
 
 
 class Refused(Exception):
@@ -93,7 +94,7 @@ class ModelProviders:
     def __init__(self, *, port: int = 0) -> None:
         self.requests: list[Asked] = []
         self.port = port
-        self.n_connections_cut = 0
+        self.n_left_early = 0  # callers that hung up in the middle of an answer
         self._scripted: dict[Provider | None, deque[Reply]] = {}
         self._always: dict[Provider | None, Reply] = {}
         self._runner: web.AppRunner | None = None
@@ -164,7 +165,9 @@ class ModelProviders:
     ) -> web.StreamResponse:
         body = orjson.loads(await request.read())
         wire = form(body)
-        asked = Asked(provider, wire.model(request), request.path_qs, {**request.headers}, body)
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")
+        asked = Asked(provider, wire.model(request), request.path_qs, {**request.headers}, body, peer)
         self.requests.append(asked)
         if request.headers.get(wire.key_header) != wire.key_prefix + KEY:
             return web.Response(status=401, body=wire.error(401, "invalid_api_key"))
@@ -207,13 +210,12 @@ class ModelProviders:
         try:
             async for event in self._events(reply, wire):
                 if event is None:
-                    self.n_connections_cut += 1
                     assert request.transport is not None
                     request.transport.abort()
                     return response
                 await response.write(event)
         except ConnectionError:
-            pass
+            self.n_left_early += 1
         return response
 
     async def _events(self, reply: Reply, wire: Format) -> AsyncIterator[bytes | None]:

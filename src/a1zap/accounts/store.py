@@ -130,7 +130,7 @@ async def insert_api_key(
 ) -> ApiKey:
     row = await tx.row(
         f"""INSERT INTO api_keys (owner_id, id, name, prefix, key_hash, scopes, agent_id)
-            VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {_KEY}""",  # noqa: S608 - a constant
+            VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {_KEY}""",
         tx.owner_id,
         new_id(),
         name,
@@ -143,14 +143,14 @@ async def insert_api_key(
 
 
 async def list_api_keys(tx: Tx) -> list[ApiKey]:
-    rows = await tx.rows(f"SELECT {_KEY} FROM api_keys WHERE owner_id = $1 ORDER BY id DESC", tx.owner_id)  # noqa: S608
+    rows = await tx.rows(f"SELECT {_KEY} FROM api_keys WHERE owner_id = $1 ORDER BY id DESC", tx.owner_id)
     return [_api_key(r) for r in rows]
 
 
 async def revoke_api_key(tx: Tx, key_id: UUID, now: datetime) -> ApiKey | None:
     row = await tx.row(
         f"""UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $3) WHERE owner_id = $1 AND id = $2
-            RETURNING {_KEY}""",  # noqa: S608
+            RETURNING {_KEY}""",
         tx.owner_id,
         key_id,
         now,
@@ -213,7 +213,7 @@ async def take_agent_place(tx: Tx, agent_type: Literal["personal", "work"]) -> b
     taken = await tx.value(
         f"""UPDATE user_subscriptions s SET {used} = s.{used} + 1 FROM subscription_plans p
             WHERE s.owner_id = $1 AND p.id = s.plan_id AND (p.{limit} = -1 OR s.{used} < p.{limit})
-            RETURNING true""",  # noqa: S608 - agent_type is one of two literals
+            RETURNING true""",
         tx.owner_id,
     )
     return taken or False
@@ -222,7 +222,7 @@ async def take_agent_place(tx: Tx, agent_type: Literal["personal", "work"]) -> b
 async def give_agent_place(tx: Tx, agent_type: Literal["personal", "work"]) -> None:
     used = f"{agent_type}_agents_used"
     await tx.run(
-        f"UPDATE user_subscriptions SET {used} = greatest(0, {used} - 1) WHERE owner_id = $1",  # noqa: S608
+        f"UPDATE user_subscriptions SET {used} = greatest(0, {used} - 1) WHERE owner_id = $1",
         tx.owner_id,
     )
 

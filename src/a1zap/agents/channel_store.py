@@ -56,7 +56,7 @@ async def insert_channel_account(
 
 async def read_channel_account(tx: Tx, sealer: Sealer, account_id: UUID) -> ChannelAccount | None:
     row = await tx.row(
-        f"SELECT {_COLUMNS} FROM channel_accounts WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL",  # noqa: S608
+        f"SELECT {_COLUMNS} FROM channel_accounts WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL",
         tx.owner_id,
         account_id,
     )
@@ -76,7 +76,7 @@ async def find_agents_channel_account(
     """The agent's accounts of one kind, oldest first."""
     rows = await tx.rows(
         f"""SELECT {_COLUMNS} FROM channel_accounts
-            WHERE owner_id = $1 AND agent_id = $2 AND kind = $3 AND deleted_at IS NULL ORDER BY id""",  # noqa: S608
+            WHERE owner_id = $1 AND agent_id = $2 AND kind = $3 AND deleted_at IS NULL ORDER BY id""",
         tx.owner_id,
         agent_id,
         kind,

@@ -47,7 +47,7 @@ async def insert_agent(tx: Tx, agent: Agent) -> bool:
 
 async def read_agent(tx: Tx, agent_id: UUID) -> Agent | None:
     row = await tx.row(
-        f"SELECT {AGENT_COLUMNS} FROM a1_agents WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL",  # noqa: S608
+        f"SELECT {AGENT_COLUMNS} FROM a1_agents WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL",
         tx.owner_id,
         agent_id,
     )
@@ -58,7 +58,7 @@ async def list_agents(tx: Tx, *, before: UUID | None, count: int) -> list[Agent]
     """The owner's agents, newest first, those older than `before`."""
     rows = await tx.rows(
         f"""SELECT {AGENT_COLUMNS} FROM a1_agents WHERE owner_id = $1 AND deleted_at IS NULL
-            AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",  # noqa: S608
+            AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",
         tx.owner_id,
         before,
         count,
@@ -73,7 +73,7 @@ async def change_agent(tx: Tx, agent_id: UUID, change: AgentChange, *, version: 
     row = await tx.row(
         f"""UPDATE a1_agents SET version = version + 1, updated_at = now(){sets}
             WHERE owner_id = $1 AND id = $2 AND version = $3 AND deleted_at IS NULL
-            RETURNING {AGENT_COLUMNS}""",  # noqa: S608 - names of a dataclass's fields
+            RETURNING {AGENT_COLUMNS}""",
         tx.owner_id,
         agent_id,
         version,
@@ -90,7 +90,7 @@ async def delete_agent(tx: Tx, agent_id: UUID) -> Agent | None:
     """Out of every list; its chats stay readable. None where there is no such agent."""
     row = await tx.row(
         f"""UPDATE a1_agents SET deleted_at = now(), status = 'archived', is_public = false, version = version + 1
-            WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING {AGENT_COLUMNS}""",  # noqa: S608
+            WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING {AGENT_COLUMNS}""",
         tx.owner_id,
         agent_id,
     )

@@ -200,7 +200,7 @@ def _time(value: object, now: datetime) -> datetime:
             parsed = datetime.fromisoformat(value)
             found = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)  # noqa: PLR2004
+            found = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
     except (ValueError, OverflowError, OSError):
         return now
     return min(found, now)
@@ -253,7 +253,7 @@ def _judged(status: int, headers: Mapping[str, str], body: bytes, *, is_send: bo
         if whole is not None and whole.get("status") == "error":
             raise SendRefused("A1Base answered 2xx with status 'error'")
         return parsed if whole is None else whole.get("data", whole)
-    if status == 429 or status == 408:
+    if status in {408, 429}:
         raise ChannelUnavailable(f"A1Base answered {status}", retry_after_s=_retry_after_s(headers))
     if status >= 500:
         # A gateway that gave up waiting knows nothing of what happened behind it; any other 5xx says "not taken".
@@ -277,13 +277,13 @@ def _message_id(answer: Any) -> str | None:
 def _is_ours(entry: dict[str, Any], outbound: Outbound) -> bool:
     if entry.get("is_from_agent") is False:
         return False
-    content = entry.get("message_content")
+    content = as_object(entry.get("message_content"))
     said = (
-        text_at(content, "text")
-        if isinstance(content, Mapping)
-        else text_at(entry, "content") or text_at(entry, "body")
+        text_at(entry, "content") or text_at(entry, "body") if content is None else text_at(content, "text")
     )
     if said.strip() != outbound.text.strip():
         return False
     at = _time(entry.get("timestamp") or entry.get("date_created"), datetime.now(UTC))
-    return (at - outbound.first_tried_at).total_seconds() > -60
+    # The same words may have been said before: only an entry since our first attempt counts (one second for
+    # rounding). A provider whose clock is behind is asked to send again, and the message is flagged; none is lost.
+    return (at - outbound.first_tried_at).total_seconds() >= -1

@@ -18,7 +18,7 @@ TurnStatus = Literal["answered", "silent", "dropped", "failed"]
 STATUS_ORDER = ("received", "queued", "sending", "unknown", "sent", "delivered", "read", "played", "failed")
 
 
-class AlreadyKnown(Exception):  # noqa: N818 - a fact about the world, not somebody's error
+class AlreadyKnown(Exception):
     """The provider delivered a message that is stored already: roll back, answer 2xx."""
 
 

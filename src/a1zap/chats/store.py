@@ -53,7 +53,7 @@ _STORE_INBOUND = """
 """
 
 
-async def store_inbound(  # noqa: PLR0913
+async def store_inbound(
     tx: Tx,
     sealer: Sealer,
     *,
@@ -144,7 +144,7 @@ async def _begin_stint(tx: Tx, chat_id: UUID, agent_id: UUID, channel: str) -> N
 async def read_chat(tx: Tx, sealer: Sealer, chat_id: UUID, *, lock: bool = False) -> Chat | None:
     """A chat of the owner's; with `lock`, nobody else touches it until the transaction ends."""
     row = await tx.row(
-        f"SELECT {_CHAT} FROM chats WHERE owner_id = $1 AND id = $2{' FOR NO KEY UPDATE' if lock else ''}",  # noqa: S608
+        f"SELECT {_CHAT} FROM chats WHERE owner_id = $1 AND id = $2{' FOR NO KEY UPDATE' if lock else ''}",
         tx.owner_id,
         chat_id,
     )
@@ -153,7 +153,7 @@ async def read_chat(tx: Tx, sealer: Sealer, chat_id: UUID, *, lock: bool = False
 
 async def find_chat(tx: Tx, sealer: Sealer, channel_account_id: UUID, external_id: str) -> Chat | None:
     row = await tx.row(
-        f"SELECT {_CHAT} FROM chats WHERE owner_id = $1 AND channel_account_id = $2 AND external_index = $3",  # noqa: S608
+        f"SELECT {_CHAT} FROM chats WHERE owner_id = $1 AND channel_account_id = $2 AND external_index = $3",
         tx.owner_id,
         channel_account_id,
         chat_index(sealer, external_id),
@@ -176,7 +176,7 @@ async def list_chats(
             AND ($3::timestamptz IS NULL OR (last_message_at, id) < ($3, $4::uuid))
             AND ($6::uuid IS NULL OR EXISTS (SELECT 1 FROM chat_participants p
                  WHERE p.owner_id = $1 AND p.chat_id = c.id AND p.user_id = $6))
-            ORDER BY last_message_at DESC, id DESC LIMIT $5""",  # noqa: S608
+            ORDER BY last_message_at DESC, id DESC LIMIT $5""",
         tx.owner_id,
         agent_id,
         before[0] if before else None,
@@ -210,7 +210,7 @@ async def is_participant(tx: Tx, chat_id: UUID, person_id: UUID) -> bool:
 
 async def read_message(tx: Tx, sealer: Sealer, message_id: UUID) -> Message | None:
     row = await tx.row(
-        f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = $2",  # noqa: S608
+        f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = $2",
         tx.owner_id,
         message_id,
     )
@@ -219,7 +219,7 @@ async def read_message(tx: Tx, sealer: Sealer, message_id: UUID) -> Message | No
 
 async def read_messages(tx: Tx, sealer: Sealer, ids: Sequence[UUID]) -> dict[UUID, Message]:
     rows = await tx.rows(
-        f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = ANY($2::uuid[])",  # noqa: S608
+        f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = ANY($2::uuid[])",
         tx.owner_id,
         list(ids),
     )
@@ -239,7 +239,7 @@ async def list_messages(
     rows = await tx.rows(
         f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND chat_id = $2
             AND ($3::bigint IS NULL OR seq < $3) AND ($4::bigint IS NULL OR seq > $4)
-            ORDER BY seq DESC LIMIT $5""",  # noqa: S608
+            ORDER BY seq DESC LIMIT $5""",
         tx.owner_id,
         chat_id,
         before_seq,
@@ -362,7 +362,7 @@ async def append_message(
 
 
 async def read_turn(tx: Tx, turn_id: UUID) -> TurnRecord | None:
-    row = await tx.row(f"SELECT {_TURN} FROM turns WHERE owner_id = $1 AND id = $2", tx.owner_id, turn_id)  # noqa: S608
+    row = await tx.row(f"SELECT {_TURN} FROM turns WHERE owner_id = $1 AND id = $2", tx.owner_id, turn_id)
     return None if row is None else TurnRecord(**dict(row))
 
 
@@ -370,7 +370,7 @@ async def find_turn_of(tx: Tx, chat_id: UUID, seq: int) -> TurnRecord | None:
     """The turn that answered the message at `seq`; None while there is none."""
     row = await tx.row(
         f"""SELECT {_TURN} FROM turns WHERE owner_id = $1 AND chat_id = $2 AND to_seq >= $3 AND from_seq <= $3
-            ORDER BY to_seq LIMIT 1""",  # noqa: S608
+            ORDER BY to_seq LIMIT 1""",
         tx.owner_id,
         chat_id,
         seq,
@@ -384,7 +384,7 @@ async def messages_of_turn(
     """What the agent said in a turn, in order. A turn's messages stand behind what it answered."""
     rows = await tx.rows(
         f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND chat_id = $2 AND seq > $3 AND turn_id = $4
-            AND direction = 'outbound' ORDER BY seq""",  # noqa: S608
+            AND direction = 'outbound' ORDER BY seq""",
         tx.owner_id,
         chat_id,
         after_seq,
@@ -442,7 +442,7 @@ _ADVANCE = f"""
     WHERE owner_id = $1 AND id = $2 AND direction = 'outbound' AND status <> 'failed'
       AND {_RANK.format("$3::text")} > {_RANK.format("status")}
     RETURNING chat_id
-"""  # noqa: S608 - built of constants
+"""
 
 # The answer to a send that was overtaken by a receipt still brings the provider's id.
 _LEARN = """
@@ -531,7 +531,7 @@ async def unconfirmed_sends(tx: Tx, sealer: Sealer, chat_id: UUID) -> list[Messa
         f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND chat_id = $2 AND direction = 'outbound'
             AND external_id IS NULL AND status IN ('sending', 'unknown', 'sent', 'queued')
             AND seq > (SELECT last_seq - 200 FROM chats WHERE owner_id = $1 AND id = $2)
-            ORDER BY seq LIMIT 50""",  # noqa: S608
+            ORDER BY seq LIMIT 50""",
         tx.owner_id,
         chat_id,
     )

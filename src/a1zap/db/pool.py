@@ -91,7 +91,7 @@ class Database:
             DatabaseUnavailable: nobody answers at that address; the message names the host, never the password.
         """
         try:
-            pool = await asyncpg.create_pool(
+            pool: Any = await asyncpg.create_pool(  # pyright: ignore[reportUnknownVariableType]
                 url,
                 min_size=connections_min,
                 max_size=connections_max,

@@ -13,10 +13,61 @@ from a1zap.kit.settings import Settings
 
 # Ids, counts, durations and the names of things: nothing that a person wrote, nothing that opens anything.
 ALLOWED_KEYS = frozenset(
-    """event level timestamp logger exc_info exception stack attempt attempts answered action agent_id bytes channel
-    chat_id code count did doing entry error error_type field held_reason hop host job kid kind limit message_id method
-    model owner_id path port queue reason request_id route seq service size status step subject took_ms turn_id url_host
-    version wait_s worker workers""".split()
+    (
+        "event",
+        "level",
+        "timestamp",
+        "logger",
+        "exc_info",
+        "exception",
+        "stack",
+        "attempt",
+        "attempts",
+        "answered",
+        "action",
+        "agent_id",
+        "bytes",
+        "channel",
+        "chat_id",
+        "code",
+        "count",
+        "did",
+        "doing",
+        "entry",
+        "error",
+        "error_type",
+        "field",
+        "held_reason",
+        "hop",
+        "host",
+        "job",
+        "kid",
+        "kind",
+        "limit",
+        "message_id",
+        "method",
+        "model",
+        "owner_id",
+        "path",
+        "port",
+        "queue",
+        "reason",
+        "request_id",
+        "route",
+        "seq",
+        "service",
+        "size",
+        "status",
+        "step",
+        "subject",
+        "took_ms",
+        "turn_id",
+        "url_host",
+        "version",
+        "wait_s",
+        "worker",
+        "workers",
+    )
 )
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

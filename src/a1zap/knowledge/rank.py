@@ -21,6 +21,13 @@ Rows = NDArray[np.int32]
 K1 = 1.2
 B = 0.75
 DENSE_SHARE = 0.7
+# Of bodies with like scores the one that is nearest itself, holds more of the question's words and says more.
+TIE_DENSE_BODY = 0.1
+TIE_COVERAGE = 0.1
+TIE_LENGTH = 0.03
+LENGTH_CHARS_ENOUGH = 400
+WIDENED_CHARS_MAX = 350
+"""A found sentence is given with its neighbours, as far as they fit in this: one alone often lacks the point."""
 AN_ARTICLE_MAX = 2
 """Passages of one article in a ranking: overlapping windows of the best one would leave no room for another."""
 
@@ -30,8 +37,9 @@ class PassageIndex:
     """Everything of an agent's articles that a search needs; built once, never changed.
 
     `bodies`, `titles` and `headings` are rows of `passages` and `vectors`, one entry a body: itself, the title of its
-    article and its heading (or the title, where it has none). `postings` lead from a word to the bodies that hold it
-    and what it weighs there; a body's title and heading count as its words.
+    article and its heading (or the title, where it has none); `lengths` is log(characters), of long bodies cut off.
+    `postings` lead from a word to the bodies that hold it and what it weighs there; a body's title and heading count
+    as its words.
     """
 
     passages: tuple[Passage, ...]
@@ -39,6 +47,7 @@ class PassageIndex:
     bodies: Rows
     titles: Rows
     headings: Rows
+    lengths: Floats
     postings: dict[str, tuple[Rows, Floats]]
     rarity: dict[str, float]
     rarity_unknown: float
@@ -87,6 +96,9 @@ def build_index(passages: Sequence[Passage], vectors: Floats, *, version: int = 
         bodies=np.array(bodies, np.int32),
         titles=np.array(titles, np.int32),
         headings=np.array(headings, np.int32),
+        lengths=np.log([min(1 + len(passages[row].text), LENGTH_CHARS_ENOUGH) for row in bodies]).astype(
+            np.float32
+        ),
         postings=_postings(words),
         rarity={word: _rarity(len(found), total) for word, found in articles.items()},
         rarity_unknown=_rarity(0, total),
@@ -147,11 +159,10 @@ def rank_passages(
     dense = np.maximum(np.maximum(cosines[index.titles], cosines[index.headings]), dense_body)
     bm25, coverage = _word_scores(question, index)
     score = DENSE_SHARE * dense + (1 - DENSE_SHARE) * bm25
-    # Under one title many bodies have the title's cosine: their own tells them apart.
-    order = np.argsort(-(score + 0.1 * dense_body), kind="stable").tolist()
+    ties = TIE_DENSE_BODY * dense_body + TIE_COVERAGE * coverage + TIE_LENGTH * index.lengths
     return [
         Ranked(
-            passage=index.passages[int(index.bodies[n])],
+            passage=index.passages[int(index.bodies[shown])],
             heading=index.passages[int(index.headings[n])].text.removeprefix(HEADING_MARK),
             score=float(score[n]),
             dense=float(dense[n]),
@@ -159,7 +170,7 @@ def rank_passages(
             bm25=float(bm25[n]),
             coverage=float(coverage[n]),
         )
-        for n in _chosen(order, index, top)
+        for n, shown in _chosen(np.argsort(-(score + ties), kind="stable").tolist(), index, top)
     ]
 
 
@@ -181,16 +192,31 @@ def _word_scores(question: str, index: PassageIndex) -> tuple[Floats, Floats]:
     return bm25, coverage
 
 
-def _chosen(order: Sequence[int], index: PassageIndex, top: int) -> list[int]:
-    chosen: list[int] = []
+def _chosen(order: Sequence[int], index: PassageIndex, top: int) -> list[tuple[int, int]]:
+    """The best bodies, each with the body that is shown for it."""
+    chosen: list[tuple[int, int]] = []
     texts: dict[UUID, list[str]] = {}
     for n in order:
         passage = index.passages[int(index.bodies[n])]
         taken = texts.setdefault(passage.article_id, [])
-        overlaps = any(text in passage.text or passage.text in text for text in taken)
-        if len(taken) < AN_ARTICLE_MAX and not overlaps:
-            taken.append(passage.text)
-            chosen.append(n)
+        if len(taken) == AN_ARTICLE_MAX or any(passage.text in text for text in taken):
+            continue
+        shown = _widened(n, index)
+        text = index.passages[int(index.bodies[shown])].text
+        if not any(other in text for other in taken):
+            taken.append(text)
+            chosen.append((n, shown))
         if len(chosen) == top:
             break
     return chosen
+
+
+def _widened(body: int, index: PassageIndex) -> int:
+    """The longest body below the same heading that contains this one and is still short."""
+    text = index.passages[int(index.bodies[body])].text
+    best, best_chars = body, len(text)
+    for other in np.flatnonzero(index.headings == index.headings[body]).tolist():
+        wider = index.passages[int(index.bodies[other])].text
+        if best_chars < len(wider) <= WIDENED_CHARS_MAX and text in wider:
+            best, best_chars = other, len(wider)
+    return best

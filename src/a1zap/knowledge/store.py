@@ -30,7 +30,7 @@ async def insert_article(
     article_id = new_id()
     row = await tx.row(
         f"""INSERT INTO knowledge_articles (owner_id, id, agent_id, title, content, source_url)
-            VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_ARTICLE}""",  # noqa: S608
+            VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_ARTICLE}""",
         tx.owner_id,
         article_id,
         agent_id,
@@ -59,7 +59,7 @@ async def insert_article(
 
 async def read_article(tx: Tx, agent_id: UUID, article_id: UUID) -> Article | None:
     row = await tx.row(
-        f"SELECT {_ARTICLE} FROM knowledge_articles WHERE owner_id = $1 AND agent_id = $2 AND id = $3",  # noqa: S608
+        f"SELECT {_ARTICLE} FROM knowledge_articles WHERE owner_id = $1 AND agent_id = $2 AND id = $3",
         tx.owner_id,
         agent_id,
         article_id,
@@ -71,7 +71,7 @@ async def list_articles(tx: Tx, agent_id: UUID, *, before: UUID | None, count: i
     """The agent's articles, newest first, those older than `before`."""
     rows = await tx.rows(
         f"""SELECT {_ARTICLE} FROM knowledge_articles WHERE owner_id = $1 AND agent_id = $2
-            AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",  # noqa: S608
+            AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",
         tx.owner_id,
         agent_id,
         before,

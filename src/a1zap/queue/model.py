@@ -28,7 +28,7 @@ class Entry:
     enqueued_at: datetime
 
 
-class LeaseLost(Exception):  # noqa: N818 - a fact about the world, not somebody's error
+class LeaseLost(Exception):
     """Another worker has this entry now; whatever we were about to write must not be written."""
 
 

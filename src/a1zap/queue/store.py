@@ -29,7 +29,7 @@ _CLAIM = {
     UPDATE pgmq.q_{queue} m SET vt = now() + $2::interval, read_ct = m.read_ct + 1, last_read_at = now()
     FROM heads WHERE m.msg_id = heads.msg_id
     RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.message
-    """  # noqa: S608 - the names are ours
+    """
     for queue in QUEUES
 }
 
@@ -39,7 +39,7 @@ _PUT_TURN = f"""
         UPDATE pgmq.q_turns SET vt = $3 WHERE {_GROUP} = $1::text AND read_ct = 0 RETURNING msg_id)
     INSERT INTO pgmq.q_turns (vt, message, headers)
     SELECT $3, $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text) WHERE NOT EXISTS (SELECT 1 FROM waiting)
-"""  # noqa: S608
+"""
 
 _PUT_DELIVERY = """
     INSERT INTO pgmq.q_deliveries (vt, message, headers)
@@ -65,7 +65,7 @@ async def claim(tx: Tx, queue: QueueName, count: int, lease: timedelta) -> list[
 async def next_due_s(tx: Tx, queue: QueueName) -> float | None:
     """Seconds until an entry that waits becomes visible: a settle time, a pause, a lease; None where none does."""
     return await tx.value(
-        f"SELECT EXTRACT(EPOCH FROM min(vt) - now())::float8 FROM pgmq.q_{queue} WHERE vt > now()"  # noqa: S608
+        f"SELECT EXTRACT(EPOCH FROM min(vt) - now())::float8 FROM pgmq.q_{queue} WHERE vt > now()"
     )
 
 
@@ -76,7 +76,7 @@ async def finish(tx: Tx, entry: Entry) -> None:
         LeaseLost: another worker claimed it in the meantime; roll back.
     """
     gone = await tx.value(
-        f"DELETE FROM pgmq.q_{entry.queue} WHERE msg_id = $1 AND read_ct = $2 RETURNING msg_id",  # noqa: S608
+        f"DELETE FROM pgmq.q_{entry.queue} WHERE msg_id = $1 AND read_ct = $2 RETURNING msg_id",
         entry.id,
         entry.attempt,
     )
@@ -89,7 +89,7 @@ async def extend(tx: Tx, queue: QueueName, entries: Sequence[Entry], lease: time
     await tx.run(
         f"""UPDATE pgmq.q_{queue} m SET vt = now() + $3::interval
             FROM unnest($1::bigint[], $2::int[]) AS held(id, attempt)
-            WHERE m.msg_id = held.id AND m.read_ct = held.attempt""",  # noqa: S608
+            WHERE m.msg_id = held.id AND m.read_ct = held.attempt""",
         [e.id for e in entries],
         [e.attempt for e in entries],
         lease,
@@ -103,7 +103,7 @@ async def put_back(tx: Tx, entry: Entry, wait: timedelta, *, forget_attempt: boo
     """
     await tx.run(
         f"""UPDATE pgmq.q_{entry.queue} SET vt = now() + $3::interval, read_ct = read_ct - $4
-            WHERE msg_id = $1 AND read_ct = $2""",  # noqa: S608
+            WHERE msg_id = $1 AND read_ct = $2""",
         entry.id,
         entry.attempt,
         wait,
@@ -163,7 +163,7 @@ async def depths(tx: Tx) -> dict[QueueName, tuple[int, float]]:
         row = await tx.row(
             f"""SELECT count(*) AS waiting,
                        COALESCE(EXTRACT(EPOCH FROM now() - min(vt) FILTER (WHERE vt <= now())), 0)::float8 AS late_s
-                FROM pgmq.q_{queue}"""  # noqa: S608
+                FROM pgmq.q_{queue}"""
         )
         found[queue] = (row["waiting"], row["late_s"]) if row else (0, 0.0)
     return found

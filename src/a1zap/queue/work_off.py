@@ -137,7 +137,7 @@ class _Worker:
             log.warning("entry_interrupted", queue=self._queue, entry=entry.id, error=str(error))
         except Unavailable as error:
             await self._again(entry, type(error).__name__, error.retry_after_s)
-        except Exception as error:  # noqa: BLE001 - the lane must survive any bug of the house; it is logged whole
+        except Exception as error:
             log.error(
                 "entry_failed", queue=self._queue, entry=entry.id, attempt=entry.attempt, exc_info=error
             )
@@ -170,4 +170,4 @@ class _Worker:
 def pause_s(attempt: int, policy: LanePolicy) -> float:
     """Seconds before the next attempt: doubling, bounded, with full jitter on the upper half."""
     whole = min(policy.backoff_max_s, policy.backoff_first_s * 2 ** (attempt - 1))
-    return whole * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load, not keeping a secret
+    return whole * random.uniform(0.5, 1.0)
