@@ -113,7 +113,7 @@ async def _serve_http(house: House, listening: socket.socket) -> None:
         )
     )
     # Signals are the command line's: it cancels us, and we let the server end politely.
-    serving = asyncio.create_task(server._serve(sockets=[listening]))
+    serving = asyncio.create_task(server._serve(sockets=[listening]))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:

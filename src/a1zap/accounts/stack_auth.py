@@ -207,7 +207,7 @@ class _Keys:
         try:
             async with asyncio.timeout(FETCH_TIMEOUT_S):
                 keys = _read_keys(await self._fetch_json(self._url))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, the keys we hold stay good)
             self._last_fetch_failed = True
             _log.warning(
                 "stack_keys_not_fetched", url=self._url, error=type(error).__name__, held=len(self._held)

@@ -398,7 +398,7 @@ def _socket_dir(data_dir: Path, user: ServerUser | None) -> Path:
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     uid = os.geteuid() if user is None else user.uid
-    return Path(f"/tmp/a1zap-{uid}-{digest}")  # checked by _own_socket_dir before each use
+    return Path(f"/tmp/a1zap-{uid}-{digest}")  # noqa: S108  # checked by _own_socket_dir before each use
 
 
 def _own_socket_dir(server: EmbeddedServer) -> None:

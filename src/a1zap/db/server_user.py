@@ -57,7 +57,7 @@ def server_user(data_dir: Path) -> ServerUser | None:
         options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
         command = [useradd, *options, "--shell", "/usr/sbin/nologin", SYSTEM_USER]
         # It fails where another program was quicker, too; only whether the user is there counts.
-        subprocess.run(command, check=False, capture_output=True, timeout=30)
+        subprocess.run(command, check=False, capture_output=True, timeout=30)  # noqa: S603
         with contextlib.suppress(KeyError):
             return _user_named(SYSTEM_USER)
     return _user_named("nobody")
@@ -72,7 +72,7 @@ def give_folder(folder: Path, user: ServerUser) -> None:
     """Make `user` the owner of all in `folder`; the folder itself last, so that a kill leaves it to do again."""
     for parent, folders, files in os.walk(folder, topdown=False):
         for name in (*folders, *files):
-            os.chown(os.path.join(parent, name), user.uid, user.gid, follow_symlinks=False)
+            os.chown(os.path.join(parent, name), user.uid, user.gid, follow_symlinks=False)  # noqa: PTH118
     os.chown(folder, user.uid, user.gid, follow_symlinks=False)
 
 
@@ -182,7 +182,7 @@ async def run_command(
     """
 
     def work() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603
             command,
             check=False,
             stdin=subprocess.DEVNULL,

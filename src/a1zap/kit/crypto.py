@@ -184,7 +184,7 @@ class MasterKey:
         sealed = AESGCM(_hkdf(self.key, "wrap")).encrypt(nonce, data_key.key, bound_to)
         return _WRAP_HEAD.pack(WRAP_VERSION, self.id) + nonce + sealed
 
-    def unwrap(self, wrapped: bytes, *, id: UUID, owner_id: UUID) -> DataKey:
+    def unwrap(self, wrapped: bytes, *, id: UUID, owner_id: UUID) -> DataKey:  # noqa: A002  (the name of the field)
         """The data key that `wrap` wrapped. A new master key takes over by `new.wrap(old.unwrap(…))` for each row.
 
         Raises:

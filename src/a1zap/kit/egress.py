@@ -147,7 +147,7 @@ class _CheckedResolver(AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # aiohttp's form; we take both kinds
     ) -> list[ResolveResult]:
         addresses = list(dict.fromkeys(await self._lookup(host, port)))
         if not addresses:
@@ -188,7 +188,7 @@ class _Connector(aiohttp.TCPConnector):
         self,
         req: aiohttp.ClientRequest,
         traces: list[Any],
-        timeout: aiohttp.ClientTimeout,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's form
     ) -> aiohttp.connector.Connection:
         connection = await super().connect(req, traces, timeout)
         _current.get().has_connection = True

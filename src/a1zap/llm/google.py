@@ -25,7 +25,7 @@ _REASONS: Final[Mapping[str, Literal["stop", "length", "filtered"]]] = {
 _SCHEMA_KEYS: Final = frozenset(
     (
         "type", "format", "title", "description", "enum", "items", "minItems", "maxItems", "minLength", "maxLength",
-        "pattern", "minimum", "maximum", "properties", "required", "anyOf", "nullable",
+        "pattern", "minimum", "maximum", "properties", "required", "nullable",
     )
 )  # fmt: skip
 _FORMATS: Final = frozenset(("date-time", "int32", "int64", "float", "double"))

@@ -170,4 +170,4 @@ class _Worker:
 def pause_s(attempt: int, policy: LanePolicy) -> float:
     """Seconds before the next attempt: doubling, bounded, with full jitter on the upper half."""
     whole = min(policy.backoff_max_s, policy.backoff_first_s * 2 ** (attempt - 1))
-    return whole * random.uniform(0.5, 1.0)
+    return whole * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load, not keeping a secret
