@@ -8,8 +8,6 @@ Unscripted it gives a short answer that depends on the newest user message alone
 schema was sent, the smallest document of that schema. `python -m tests.fakes.model_providers PORT` serves it alone.
 """
 
-# ruff: noqa: ARG002 - three formats, one form
-
 from __future__ import annotations
 
 import asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -77,8 +78,8 @@ async def answer(
 ) -> AsyncGenerator[ModelEvent]:
     """Yield one answer of the first of `models` that gives one, `Finished` last.
 
-    A model that is unavailable is asked `attempts` times, one that refuses once; then comes the next. Where events of
-    a failed attempt were yielded already, `Restarted` says so before the next begins. Close the generator
+    A model that is unavailable is asked `attempts` times, one that refuses or hangs once; then comes the next. Where
+    events of a failed attempt were yielded already, `Restarted` says so before the next begins. Close the generator
     (`contextlib.aclosing`) when you stop early: that drops the connection, and the provider stops writing.
 
     Raises:
@@ -101,7 +102,7 @@ async def answer(
         texts: list[str] = []
         events = model.stream(request)
         try:
-            while (event := await tries.in_time(events)) is not None:
+            while (event := await tries.in_time(events, has_begun=has_shown)) is not None:
                 if isinstance(event, Finished):
                     if accept is not None:
                         accept("".join(texts))
@@ -201,7 +202,8 @@ class _Tries:
         self._jitter = jitter
         self._attempts = attempts
         self._deadline_s = deadline_s
-        self._ends_s = clock.monotonic_s() + deadline_s
+        self._began_s = clock.monotonic_s()
+        self._begins_by_s = self._ends_s = self._began_s + deadline_s
         self._n_of_this = 0
         self._pause_s = 0.0
         self._reasons: dict[str, str] = {}
@@ -216,18 +218,24 @@ class _Tries:
             return None
         self.n_calls += 1
         self._n_of_this += 1
+        self._began_s = self._clock.monotonic_s()
+        self._begins_by_s = self._began_s + self._remaining_s() / len(self._left)
         return self._left[0]
 
-    async def in_time(self, events: Any) -> ModelEvent | None:
-        """The next event, None at the end; past the deadline there is no next model either."""
+    async def in_time(self, events: Any, *, has_begun: bool) -> ModelEvent | None:
+        """The next event, None at the end.
+
+        A model that has not begun gets its share of the time only: one that hangs must leave some to those after it.
+        """
+        ends_s = self._ends_s if has_begun else self._begins_by_s
         try:
-            async with asyncio.timeout(max(0.0, self._remaining_s())):
+            async with asyncio.timeout(max(0.0, ends_s - self._clock.monotonic_s())):
                 return await anext(events, None)
         except TimeoutError:
-            name = self._left[0].name
-            self._left = self._left[:1]
-            self._n_of_this = self._attempts
-            raise ModelUnavailable(f"{name}: no whole answer within {self._deadline_s:g} s") from None
+            self._n_of_this = self._attempts  # what hung once is not asked again
+            what = "no whole answer" if has_begun else "no answer begun"
+            limit_s = ends_s - self._began_s
+            raise ModelUnavailable(f"{self._left[0].name}: {what} within {limit_s:.1f} s") from None
 
     def failed(self, model: Model, error: ModelUnavailable | ModelRefused) -> None:
         """Note the reason and decide: the same model again after a pause, or the next one at once."""
@@ -236,19 +244,25 @@ class _Tries:
         wish_s = error.retry_after_s if isinstance(error, ModelUnavailable) else None
         if wish_s is not None:
             self._wishes_s.append(wish_s)
+        if isinstance(error, ModelUnavailable) and self._n_of_this < self._attempts:
+            pause_s = self._backoff_s(wish_s or 0.0)
+            if pause_s < self._remaining_s():
+                self._pause_s = pause_s
+                return
+        self._left.pop(0)
+        self._n_of_this = 0
+
+    def _backoff_s(self, wish_s: float) -> float:
+        """The pause before this model is asked again; for ever, where it wants more patience than we have."""
+        if wish_s > _RETRY_AFTER_MAX_S:
+            return math.inf
         # Half fixed, half chance: many turns that failed together must not come back together.
-        backoff_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self._n_of_this - 1)) * (0.5 + self._jitter() / 2)
-        pause_s = max(backoff_s, wish_s or 0.0)
-        may_retry = isinstance(error, ModelUnavailable) and self._n_of_this < self._attempts
-        if may_retry and (wish_s or 0.0) <= _RETRY_AFTER_MAX_S and pause_s < self._remaining_s():
-            self._pause_s = pause_s
-        else:
-            self._left.pop(0)
-            self._n_of_this = 0
+        longest_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self._n_of_this - 1))
+        return max(longest_s * (0.5 + self._jitter() / 2), wish_s)
 
     def gave_up(self) -> ModelUnavailable:
         reasons = [*self._reasons.values()]
-        if self._remaining_s() <= 0:
+        if reasons and self._remaining_s() <= 0:
             reasons.append(f"{self._deadline_s:g} s are over")
         detail = f"no model answered: {'; '.join(reasons)}" if reasons else "no model is set for this agent"
         return ModelUnavailable(detail, retry_after_s=min(self._wishes_s, default=None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -193,4 +194,4 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             seconds = (parsedate_to_datetime(wish) - parsedate_to_datetime(headers["date"])).total_seconds()
         except (ValueError, TypeError, KeyError):
             return None
-    return min(max(seconds, 0.0), _RETRY_AFTER_MAX_S) if seconds == seconds else None  # noqa: PLR0124 - not for NaN
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), _RETRY_AFTER_MAX_S)
