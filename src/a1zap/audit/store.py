@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from a1zap.db.pool import Tx
 from a1zap.kit.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Who did what to which thing, and when."""
+
+    id: UUID
+    actor: str
+    action: str
+    subject_kind: str
+    subject_id: UUID | None
+    detail: Mapping[str, Any]
+    created_at: datetime
 
 
 async def record_act(
@@ -31,3 +46,15 @@ async def record_act(
         subject_id,
         dict(detail or {}),
     )
+
+
+async def list_acts(tx: Tx, *, before: UUID | None, count: int) -> list[Act]:
+    """The owner's trail, newest first, of those before the given one."""
+    rows = await tx.rows(
+        """SELECT id, actor, action, subject_kind, subject_id, detail, created_at FROM audit_events
+           WHERE owner_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",
+        tx.owner_id,
+        before,
+        count,
+    )
+    return [Act(**dict(r)) for r in rows]

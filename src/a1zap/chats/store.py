@@ -217,6 +217,18 @@ async def read_message(tx: Tx, sealer: Sealer, message_id: UUID) -> Message | No
     return None if row is None else _message(sealer, row)
 
 
+async def find_inbound(tx: Tx, sealer: Sealer, channel_account_id: UUID, external_id: str) -> Message | None:
+    """The message from outside that its side calls so."""
+    row = await tx.row(
+        f"""SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND channel_account_id = $2 AND direction = 'inbound'
+            AND external_id = $3""",
+        tx.owner_id,
+        channel_account_id,
+        external_id,
+    )
+    return None if row is None else _message(sealer, row)
+
+
 async def read_messages(tx: Tx, sealer: Sealer, ids: Sequence[UUID]) -> dict[UUID, Message]:
     rows = await tx.rows(
         f"SELECT {_MESSAGE} FROM messages WHERE owner_id = $1 AND id = ANY($2::uuid[])",

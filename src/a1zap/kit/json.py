@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import orjson
 
 from a1zap.kit.errors import Malformed
+
+# What may be written in JSON and is no text: NUL (PostgreSQL refuses it) and halves of characters (UTF-8 cannot spell them).
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_ESCAPE = re.compile(
+    rb"(?P<whole>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?P<bad>\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+
+
+def parse_json(raw: bytes) -> object:
+    """The value that `raw` spells; NUL and lone surrogates in it become U+FFFD.
+
+    Raises:
+        orjson.JSONDecodeError: not JSON; a `json.JSONDecodeError` that says where it breaks.
+    """
+    if _SUSPICIOUS.search(raw):
+        raw = _ESCAPE.sub(lambda found: rb"\ufffd" if found["bad"] else found[0], raw)
+    return orjson.loads(raw)
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -16,7 +36,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         Malformed: not JSON (where it breaks is said, what stands there is not), or not an object.
     """
     try:
-        parsed: object = orjson.loads(raw)
+        parsed = parse_json(raw)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error.msg} at position {error.pos}") from None
     found = as_object(parsed)

@@ -36,6 +36,18 @@ async def events_after(tx: Tx, chat_id: UUID, after_id: int, count: int = 200) -
     return [LiveEvent(**dict(r)) for r in rows]
 
 
+async def find_event(tx: Tx, chat_id: UUID, kind: EventKind, subject_id: UUID) -> int | None:
+    """The newest event of that kind about that subject; None where there is none (any more)."""
+    return await tx.value(
+        """SELECT id FROM live_events WHERE owner_id = $1 AND chat_id = $2 AND kind = $3 AND subject_id = $4
+           ORDER BY id DESC LIMIT 1""",
+        tx.owner_id,
+        chat_id,
+        kind,
+        subject_id,
+    )
+
+
 async def last_event_id(tx: Tx, chat_id: UUID) -> int:
     """The newest event of the chat; 0 where there is none."""
     return await tx.value(

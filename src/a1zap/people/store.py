@@ -51,6 +51,12 @@ async def find_or_add_person(
     return await _renamed(tx, sealer, row, name)
 
 
+async def find_person(tx: Tx, sealer: Sealer, *, channel_kind: str, address: str) -> Person | None:
+    """Who writes from this address, if anybody does."""
+    row = await _find(tx, channel_kind, address_index(sealer, channel_kind, address))
+    return None if row is None else Person(row["id"], _name(sealer, row))
+
+
 async def read_person(tx: Tx, sealer: Sealer, person_id: UUID) -> Person | None:
     row = await tx.row(
         "SELECT id, name_sealed FROM conversation_users WHERE owner_id = $1 AND id = $2",
