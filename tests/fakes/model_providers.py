@@ -49,6 +49,7 @@ class Reply:
     first_after_s: float = 0
     each_after_s: float = 0
     cut_after: int | None = None  # the connection is torn after so many pieces
+    lingers_s: float = 0  # between the last event and the end of the stream
     ends_quietly: bool = False  # the stream ends in order, but before it said that it is complete
     raw: bytes | None = None  # sent as one event, in place of everything
     is_endless: bool = False  # the pieces again and again
@@ -239,6 +240,7 @@ class ModelProviders:
         elif not reply.ends_quietly:
             yield wire.calls(reply)
             yield wire.end(reply)
+            await asyncio.sleep(reply.lingers_s)
 
 
 def event(data: Any, name: str | None = None) -> bytes:

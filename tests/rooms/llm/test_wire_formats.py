@@ -177,6 +177,21 @@ async def test_connections_are_used_again(stage):
     assert len({asked.peer for asked in stage.fake.requests}) == 1
 
 
+async def test_connections_are_used_again_when_the_end_of_the_stream_comes_a_little_late(stage):
+    stage.fake.always(Reply("a", lingers_s=0.05))
+    for _ in range(3):
+        await stage.ask()
+    assert len({asked.peer for asked in stage.fake.requests}) == 1
+
+
+async def test_a_server_that_says_done_and_never_ends_the_stream_is_not_waited_for():
+    async with ModelProviders() as fake, Egress() as egress:
+        fake.script(Reply("a", lingers_s=2))
+        started_s = asyncio.get_running_loop().time()
+        assert text_of(await Stage(fake, egress, NAMES[0]).ask()) == "a"
+        assert asyncio.get_running_loop().time() - started_s < 1
+
+
 async def test_who_stops_listening_hangs_up(stage):
     stage.fake.script(Reply("more ", is_endless=True, each_after_s=0.01))
     async with aclosing(stage.model().stream(REQUEST)) as events:
