@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -37,6 +37,9 @@ from a1zap.turns.house import TurnHouse
 from a1zap.turns.models import ModelFactory, ModelSource
 from a1zap.turns.take_turn import take_turn
 from a1zap.workflows.simple_reply import SimpleReply
+
+
+DELIVERY_PATIENCE = 40  # times `attempts_max`; with pauses of up to five minutes that is a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class House:
     async def work(self, stop: asyncio.Event) -> None:
         """Be one worker: take turns and deliver messages until `stop` is set."""
         policy = lane_policy(self.settings)
+        # A channel may be down for hours and comes back: its messages wait, they are not given up as fast as turns.
+        patient = replace(policy, attempts_max=policy.attempts_max * DELIVERY_PATIENCE)
         turns = TurnHouse(
             db=self.db,
             wakeups=self.wakeups,
@@ -88,7 +93,7 @@ class House:
             db=self.db,
             wakeups=self.wakeups,
             keyring=self.keyring,
-            channels=dict(self.channels),
+            channels=self.channels,
             egress=self.egress,
             clock=self.clock,
         )
@@ -101,7 +106,7 @@ class House:
 
         await asyncio.gather(
             work_off(self.db, self.wakeups, "turns", turn, policy=policy, stop=stop),
-            work_off(self.db, self.wakeups, "deliveries", delivery, policy=policy, stop=stop),
+            work_off(self.db, self.wakeups, "deliveries", delivery, policy=patient, stop=stop),
         )
 
 

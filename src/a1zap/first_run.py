@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from a1zap.accounts.create_owner import create_owner
@@ -9,9 +10,22 @@ from a1zap.accounts.sign_in import add_sign_in_link, find_owner, is_set_up
 from a1zap.agents.create_agent import create_agent
 from a1zap.app import House
 from a1zap.knowledge.add_article import add_article
-from a1zap.knowledge.demo_articles import DEMO_AGENTS, DemoAgent, load_demo_articles
+from a1zap.knowledge.demo_articles import load_demo_articles
 
 FIRST_OWNER = "owner@localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAgent:
+    handle: str
+    name: str
+    description: str
+
+
+DEMO_AGENTS = (
+    DemoAgent("harbor", "Harbor", "Help desk of a small boat rental and sailing school."),
+    DemoAgent("byte", "Byte", "Support for Keyfold, a password manager that exists only in this demo."),
+)
 
 
 async def prepare_first_run(house: House) -> list[str]:

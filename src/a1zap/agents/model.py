@@ -34,6 +34,7 @@ class Agent:
     version: int
     created_at: datetime
     updated_at: datetime
+    knowledge_revision: int = 0
 
     @property
     def models(self) -> tuple[str, ...]:

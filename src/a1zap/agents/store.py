@@ -13,7 +13,7 @@ from a1zap.db.pool import Tx
 
 AGENT_COLUMNS = (
     "owner_id, id, name, handle, description, agent_type, status, system_prompt, model_settings, message_settings, "
-    "respond_only_when_mentioned, is_public, version, created_at, updated_at"
+    "respond_only_when_mentioned, is_public, version, created_at, updated_at, knowledge_revision"
 )
 
 
@@ -139,6 +139,15 @@ async def spent_usd(tx: Tx, agent_id: UUID, day: date) -> Decimal:
     return spent or Decimal(0)
 
 
+async def revise_knowledge(tx: Tx, agent_id: UUID) -> None:
+    """The agent's articles have changed: whoever keeps an index of them sees it at the next turn."""
+    await tx.run(
+        "UPDATE a1_agents SET knowledge_revision = knowledge_revision + 1 WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        agent_id,
+    )
+
+
 async def _keep_version(tx: Tx, agent: Agent) -> None:
     await tx.run(
         "INSERT INTO agent_versions (owner_id, agent_id, version, snapshot) VALUES ($1, $2, $3, $4)",
@@ -151,6 +160,6 @@ async def _keep_version(tx: Tx, agent: Agent) -> None:
 
 def _snapshot(agent: Agent) -> dict[str, Any]:
     kept = asdict(agent)
-    for key in ("owner_id", "id", "created_at", "updated_at"):
+    for key in ("owner_id", "id", "created_at", "updated_at", "knowledge_revision"):
         del kept[key]
     return kept

@@ -28,6 +28,7 @@ class Chat:
     agent_id: UUID
     channel_account_id: UUID
     type: Literal["individual", "group", "broadcast"]
+    channel_kind: str
     service: str
     external_id: str
     status: ChatStatus

@@ -10,13 +10,22 @@ from uuid import UUID
 
 import orjson
 
-from a1zap.chats.model import AlreadyKnown, Chat, ChatStatus, Message, NewMessage, Stored, TurnRecord
+from a1zap.chats.model import (
+    AlreadyKnown,
+    Chat,
+    ChatStatus,
+    Message,
+    NewMessage,
+    Stored,
+    TurnRecord,
+    TurnStatus,
+)
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
 
 _CHAT = (
-    "id, agent_id, channel_account_id, type, service, external_id_sealed, status, last_seq, answered_seq, "
+    "id, agent_id, channel_account_id, type, channel_kind, service, external_id_sealed, status, last_seq, answered_seq, "
     "waiting_since, last_message_at, created_at"
 )
 _MESSAGE = (
@@ -34,9 +43,9 @@ _TURN = (
 # this chat waits. A chat that does not exist yet is made; two at once make one.
 _STORE_INBOUND = """
     WITH chat AS (
-        INSERT INTO chats (owner_id, id, agent_id, channel_account_id, type, service, external_index,
+        INSERT INTO chats (owner_id, id, agent_id, channel_account_id, type, channel_kind, service, external_index,
                            external_id_sealed, last_seq, waiting_since, last_message_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10)
+        VALUES ($1, $2, $3, $4, $5, $25, $6, $7, $8, 1, $9, $10)
         ON CONFLICT (owner_id, channel_account_id, external_index) DO UPDATE SET
             last_seq = chats.last_seq + 1,
             waiting_since = COALESCE(chats.waiting_since, $9),
@@ -60,6 +69,7 @@ async def store_inbound(
     agent_id: UUID,
     channel_account_id: UUID,
     chat_type: str,
+    channel_kind: str,
     service: str,
     chat_external_id: str,
     message: NewMessage,
@@ -97,6 +107,7 @@ async def store_inbound(
         message.held_reason,
         message.said_at,
         [asdict(h) for h in message.hops],
+        channel_kind,
     )
     if row is None or row["message_id"] is None:
         raise AlreadyKnown(message.external_id)
@@ -110,6 +121,22 @@ async def store_inbound(
         chat_status=row["status"],
         waiting_since=row["waiting_since"],
         chat_is_new=row["is_new"],
+    )
+
+
+async def hold_message(tx: Tx, stored: Stored, reason: str, now: datetime) -> None:
+    """Mark a message just stored as one that is not answered; its chat waits for it no longer."""
+    await tx.run(
+        "UPDATE messages SET held_reason = $3 WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        stored.message_id,
+        reason,
+    )
+    await tx.run(
+        "UPDATE chats SET waiting_since = NULL WHERE owner_id = $1 AND id = $2 AND waiting_since = $3",
+        tx.owner_id,
+        stored.chat_id,
+        now,
     )
 
 
@@ -283,19 +310,22 @@ async def read_hops(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[dict[str, An
 
 # ── a turn's end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+# The chat's row is locked from here to the commit. A person who has the chat by now keeps it, and the turn is dropped.
 _END_TURN = """
     WITH chat AS (
         UPDATE chats SET
             answered_seq = greatest(answered_seq, $3),
             waiting_since = (SELECT min(m.created_at) FROM messages m WHERE m.owner_id = $1 AND m.chat_id = $2
                              AND m.seq > $3 AND m.direction = 'inbound' AND m.held_reason IS NULL),
-            status = COALESCE($4, status)
+            status = CASE WHEN status = 'human' THEN status ELSE COALESCE($4, status) END
         WHERE owner_id = $1 AND id = $2 RETURNING status),
     turn AS (
         INSERT INTO turns (owner_id, id, chat_id, agent_id, agent_version, status, from_seq, to_seq, attempt, hops,
                            model, tokens_in, tokens_out, cost_usd, started_at, finished_at)
-        VALUES ($1, $5, $2, $6, $7, $8, $9, $3, $10, $11, $12, $13, $14, $15, $16, $17))
-    SELECT status FROM chat
+        SELECT $1, $5, $2, $6, $7, CASE WHEN chat.status = 'human' THEN 'dropped' ELSE $8 END, $9, $3, $10, $11, $12,
+               $13, $14, $15, $16, $17
+        FROM chat RETURNING status)
+    SELECT turn.status FROM turn
 """
 
 
@@ -306,9 +336,12 @@ async def lock_chat(tx: Tx, chat_id: UUID) -> ChatStatus | None:
     )
 
 
-async def end_turn(tx: Tx, turn: TurnRecord, *, new_status: ChatStatus | None = None) -> None:
-    """Write the turn down and move the chat past the messages it answered. Call it with the chat's row locked."""
-    await tx.row(
+async def end_turn(tx: Tx, turn: TurnRecord, *, new_status: ChatStatus | None = None) -> TurnStatus | None:
+    """Lock the chat, write the turn down and move the chat past the messages it answered.
+
+    The turn's status as it was written: `dropped` where a person has the chat by now; None where the chat is gone.
+    """
+    return await tx.value(
         _END_TURN,
         tx.owner_id,
         turn.chat_id,
@@ -463,38 +496,40 @@ _LEARN = """
 """
 
 
-async def begin_attempt(tx: Tx, message_id: UUID, now: datetime) -> Row | None:
-    """Mark a message as being sent, before the provider is called: status and attempts as they were until now.
-
-    A message found `sending` already was in somebody's hands when they died: it may have left.
-    """
+async def read_unsent(tx: Tx, message_id: UUID) -> Row | None:
+    """A message that has not left for certain, with where it goes; None where nothing is left to do for it."""
     return await tx.row(
-        """UPDATE messages m SET status = 'sending', attempts = m.attempts + 1, status_updated_at = $3,
-                  first_tried_at = COALESCE(m.first_tried_at, $3)
-           FROM messages old
-           WHERE m.owner_id = $1 AND m.id = $2 AND old.owner_id = $1 AND old.id = $2
-             AND m.status IN ('queued', 'sending', 'unknown')
-           RETURNING m.chat_id, m.channel_account_id, m.content_sealed, m.first_tried_at, m.agent_id, m.turn_id,
-                     old.status AS was, old.attempts AS attempts_before, m.created_at""",
+        """SELECT m.status, m.attempts, m.possible_duplicate, m.content_sealed, m.first_tried_at, m.created_at, m.channel_account_id,
+                  c.type, c.service, c.external_id_sealed, c.id AS chat_id,
+                  (SELECT p.user_id FROM chat_participants p WHERE p.owner_id = $1 AND p.chat_id = c.id
+                   ORDER BY p.joined_at LIMIT 1) AS first_participant
+           FROM messages m JOIN chats c ON c.owner_id = m.owner_id AND c.id = m.chat_id
+           WHERE m.owner_id = $1 AND m.id = $2 AND m.status IN ('queued', 'sending', 'unknown')""",
         tx.owner_id,
         message_id,
-        now,
     )
 
 
+def open_thread(sealer: Sealer, chat_id: UUID, sealed: bytes) -> str:
+    """The thread's id on its channel, of a row read by `read_unsent`."""
+    return sealer.open_text(sealed, table="chats", column="external_id_sealed", row=chat_id)
+
+
 def open_content(sealer: Sealer, message_id: UUID, sealed: bytes) -> str:
-    """The text of a message row read by `begin_attempt`."""
+    """The text of a message row read by `read_unsent`."""
     return sealer.open_text(sealed, table="messages", column="content_sealed", row=message_id)
 
 
-async def set_back(tx: Tx, message_id: UUID, status: str, now: datetime) -> None:
-    """An attempt came to nothing (`queued`), or to nothing certain (`unknown`)."""
+async def set_back(tx: Tx, message_id: UUID, status: str, attempts: int, now: datetime) -> None:
+    """An attempt ended without the message having left (`queued`), or with nobody knowing (`unknown`)."""
     await tx.run(
-        """UPDATE messages SET status = $3, status_updated_at = $4
-           WHERE owner_id = $1 AND id = $2 AND status = 'sending'""",
+        """UPDATE messages SET status = $3, attempts = $4, status_updated_at = $5,
+                  first_tried_at = COALESCE(first_tried_at, $5)
+           WHERE owner_id = $1 AND id = $2 AND status IN ('queued', 'sending', 'unknown')""",
         tx.owner_id,
         message_id,
         status,
+        attempts,
         now,
     )
 

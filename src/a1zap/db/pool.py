@@ -90,6 +90,7 @@ class Database:
         Raises:
             DatabaseUnavailable: nobody answers at that address; the message names the host, never the password.
         """
+        pooled = is_transaction_pooler(url)
         try:
             pool: Any = await asyncpg.create_pool(  # pyright: ignore[reportUnknownVariableType]
                 url,
@@ -97,9 +98,12 @@ class Database:
                 max_size=connections_max,
                 init=_prepare_connection,
                 reset=_leave_as_is,
-                statement_cache_size=0 if is_transaction_pooler(url) else 256,
+                statement_cache_size=0 if pooled else 256,
                 max_inactive_connection_lifetime=300,
                 command_timeout=30,
+                # Every statement of ours is one shape with bound values: planning it anew buys nothing. A pooler
+                # refuses settings at the start, and keeps no plans either.
+                server_settings={} if pooled else {"plan_cache_mode": "force_generic_plan"},
                 timeout=10,
             )
         except TRANSIENT as error:

@@ -36,6 +36,7 @@ class Wakeups:
         self._unsaid: set[str] = set()
         self._has_unsaid = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._telling_pid = 0
 
     async def start(self) -> None:
         if self._url is not None:
@@ -80,7 +81,9 @@ class Wakeups:
             self._wake(topic)
 
     async def _listen(self, url: str) -> None:
-        def heard(_c: Any, _pid: int, _channel: str, payload: object) -> None:
+        def heard(_c: Any, pid: int, _channel: str, payload: object) -> None:
+            if pid == self._telling_pid:
+                return  # our own words: whoever waits here was woken when they were said
             for topic in str(payload).split(","):
                 self._wake(topic)
 
@@ -98,6 +101,7 @@ class Wakeups:
             await connection.fetchval("SELECT 1", timeout=5)
 
     async def _tell_on(self, connection: Any) -> None:
+        self._telling_pid = connection.get_server_pid()
         while True:
             await self._has_unsaid.wait()
             await asyncio.sleep(self._gather_s)

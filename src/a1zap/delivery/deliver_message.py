@@ -1,18 +1,22 @@
 """One outbound message leaves: once, in its chat's order, whatever crashes in between.
 
-    queued ──begin_attempt──► sending ──provider took it──► sent
-                                 │ ──took nothing, later──► queued     (the lane waits, then tries again)
-                                 │ ──may have taken it────► unknown    (asked first, then sent again and flagged)
-                                 └ ──will never take it───► failed     (the lane goes on)
+    queued ──provider took it──────► sent
+      │ ──took nothing, later──────► queued     (the lane waits, then tries again)
+      │ ──may have taken it────────► unknown    (asked first, then sent again and flagged)
+      └ ──will never take it───────► failed     (the lane goes on)
 
-A message found `sending` was in the hands of a worker that died: it is treated as unknown.
+The claim of the lane entry is the durable mark of an attempt, made before the provider is called: the entry counts its
+claims, the message the attempts that ended cleanly. Where a claim is missing from the second count, somebody died
+between claim and end, and the message may have left: it is treated as unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import structlog
 
@@ -41,9 +45,6 @@ from a1zap.queue.model import Entry
 
 log = structlog.get_logger()
 
-# After so many attempts whose end nobody knows, the message stays unknown and a person decides.
-AMBIGUOUS_MAX = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Deliverer:
@@ -52,9 +53,10 @@ class Deliverer:
     db: Database
     wakeups: Wakeups
     keyring: Keyring
-    channels: dict[str, Channel]
+    channels: Mapping[str, Channel]
     egress: Egress
     clock: Clock
+    health: dict[UUID, str] = field(default_factory=dict[UUID, str])  # as this process last wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class _Attempt:
     channel: Channel
     account: ChannelAccount
     outbound: Outbound
-    was: str
-    attempts_before: int
+    is_in_doubt: bool
+    is_flagged: bool
 
 
 async def deliver_message(house: Deliverer, entry: Entry) -> None:
@@ -95,60 +97,57 @@ async def deliver_message(house: Deliverer, entry: Entry) -> None:
 
 
 async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
-    """Claimed durably before the provider is called, so that a crash in the send window is seen afterwards."""
+    """What is to be sent, and whether it may have left already; None where nothing is left to do."""
     message_id = entry.subject_id
     if message_id is None:
         raise ValueError(f"a delivery entry without a message: {entry.id}")
     async with house.db.owned(entry.owner_id) as tx:
         sealer = await house.keyring.sealer(tx)
-        row = await chats.begin_attempt(tx, message_id, house.clock.now())
-        if row is None:  # delivered or failed already, or erased: nothing is left to do
+        row = await chats.read_unsent(tx, message_id)
+        if row is None:  # delivered or failed already, or erased
             await queue.finish(tx, entry)
             return None
-        chat = await chats.read_chat(tx, sealer, row["chat_id"])
         account = await channel_store.read_channel_account(tx, sealer, row["channel_account_id"])
-        if chat is None or account is None:
+        if account is None:
             await chats.advance_status(
                 tx, message_id, "failed", house.clock.now(), error="channel disconnected"
             )
             await queue.finish(tx, entry)
             return None
-        to_address = (
-            None if chat.type != "individual" else await _recipient(tx, sealer, chat.id, account.kind)
-        )
-        outbound = Outbound(
-            id=message_id,
-            chat_external_id=chat.external_id,
-            chat_type=chat.type,
-            service=chat.service,
-            to_address=to_address,
-            text=chats.open_content(sealer, message_id, row["content_sealed"]),
-            first_tried_at=row["first_tried_at"],
-        )
-    return _Attempt(
-        entry, house.channels[account.kind], account, outbound, row["was"], row["attempts_before"]
+        to_address = None
+        if row["type"] == "individual" and row["first_participant"] is not None:
+            to_address = await people.read_address(tx, sealer, row["first_participant"], account.kind)
+    outbound = Outbound(
+        id=message_id,
+        chat_external_id=chats.open_thread(sealer, row["chat_id"], row["external_id_sealed"]),
+        chat_type=row["type"],
+        service=row["service"],
+        to_address=to_address,
+        text=chats.open_content(sealer, message_id, row["content_sealed"]),
+        first_tried_at=row["first_tried_at"] or row["created_at"],
     )
-
-
-async def _recipient(tx: Tx, sealer: Any, chat_id: Any, channel_kind: str) -> str | None:
-    person_id = await chats.first_participant(tx, chat_id)
-    return None if person_id is None else await people.read_address(tx, sealer, person_id, channel_kind)
+    is_in_doubt = row["status"] == "unknown" or entry.attempt > row["attempts"] + 1
+    return _Attempt(
+        entry, house.channels[account.kind], account, outbound, is_in_doubt, row["possible_duplicate"]
+    )
 
 
 async def _send_once(house: Deliverer, attempt: _Attempt) -> tuple[Sent, bool]:
     """Send, after asking whether an earlier attempt got through; (answer, may be a duplicate)."""
     if attempt.account.status != "active":
         raise ChannelUnavailable("the channel is paused", retry_after_s=60)
-    flagged = False
-    if attempt.was in ("sending", "unknown"):
-        was_sent = await _ask_whether_sent(house, attempt)
-        if was_sent:
-            return Sent(), False
-        if attempt.attempts_before >= AMBIGUOUS_MAX:
-            raise SendRefused(f"after {attempt.attempts_before} attempts nobody knows whether it was sent")
-        flagged = True
-        await _flag(house, attempt)
-    return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), flagged
+    if not attempt.is_in_doubt:
+        return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), False
+    was_sent = await _ask_whether_sent(house, attempt)
+    if was_sent:
+        return Sent(), False
+    if was_sent is None and attempt.is_flagged:
+        # Sent a second time already, in doubt again, and nobody to ask: a third call would be a guess.
+        raise SendRefused(
+            "nobody knows whether it was sent, twice over; look at the channel before sending again"
+        )
+    await _flag(house, attempt)
+    return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), True
 
 
 async def _ask_whether_sent(house: Deliverer, attempt: _Attempt) -> bool | None:
@@ -171,13 +170,13 @@ async def _hold_unknown(house: Deliverer, attempt: _Attempt, error: SendAmbiguou
 async def _set_back(
     house: Deliverer, attempt: _Attempt, status: Literal["queued", "unknown"], error: Exception
 ) -> None:
+    """This attempt has ended; what an earlier one left in doubt stays in doubt."""
+    kept = "unknown" if attempt.is_in_doubt else status
+    now = house.clock.now()
     async with house.db.owned(attempt.entry.owner_id) as tx:
-        # An attempt before this one may have got through, and this one's failure does not tell.
-        kept = "unknown" if attempt.was in ("sending", "unknown") else status
-        await chats.set_back(tx, attempt.outbound.id, kept, house.clock.now())
-        await channel_store.note_health(
-            tx, attempt.account.id, _health("failing", str(error), house.clock.now())
-        )
+        await chats.set_back(tx, attempt.outbound.id, kept, attempt.entry.attempt, now)
+        await channel_store.note_health(tx, attempt.account.id, _health("failing", str(error), now))
+    house.health[attempt.account.id] = "failing"
     log.warning("delivery_set_back", entry=attempt.entry.id, status=kept, attempt=attempt.entry.attempt)
 
 
@@ -208,12 +207,22 @@ async def _end(
         )
         await queue.finish(tx, attempt.entry)
         await record_event(tx, attempt.entry.chat_id, "message.status", attempt.outbound.id)
-        state = _health("failing", error or "", now) if status == "failed" else _health("ok", "", now)
-        await channel_store.note_health(tx, attempt.account.id, state)
+        await _note_health(
+            tx, house, attempt.account.id, "failing" if status == "failed" else "ok", error or "", now
+        )
         announce(tx, house.wakeups, attempt.entry.chat_id)
     log.info(
         "message_delivered", chat_id=str(attempt.entry.chat_id), status=status, attempt=attempt.entry.attempt
     )
+
+
+async def _note_health(
+    tx: Tx, house: Deliverer, account_id: UUID, state: str, error: str, now: datetime
+) -> None:
+    """Write the channel's health down where it changed; most sends change nothing."""
+    if house.health.get(account_id) != state:
+        await channel_store.note_health(tx, account_id, _health(state, error, now))
+        tx.afterwards(lambda: house.health.update({account_id: state}))
 
 
 def _health(state: str, error: str, now: datetime) -> dict[str, Any]:

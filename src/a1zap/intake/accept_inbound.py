@@ -62,7 +62,7 @@ async def accept_inbound(
     """
     if inbound.is_echo:
         return await _accept_echo(tx, sealer, account=account, agent=agent, inbound=inbound, raw=raw, now=now)
-    held_reason = await _reason_to_hold(tx, agent, account, now)
+    held_reason = _reason_to_hold(agent, account)
     person = await people.find_or_add_person(
         tx, sealer, channel_kind=account.kind, address=inbound.sender_address, name=inbound.sender_name
     )
@@ -88,6 +88,7 @@ async def accept_inbound(
         agent_id=agent.id,
         channel_account_id=account.id,
         chat_type=inbound.chat_type,
+        channel_kind=account.kind,
         service=inbound.service,
         chat_external_id=inbound.chat_external_id,
         message=message,
@@ -97,6 +98,10 @@ async def accept_inbound(
         await chats.add_participant(tx, stored.chat_id, person.id)
     await record_event(tx, stored.chat_id, "message.accepted", stored.message_id)
     announce(tx, wakeups, stored.chat_id)
+    # Counted here and not earlier, because all chats of the owner share the meter's row until their commits.
+    if held_reason is None and not await _count(tx, now):
+        held_reason = "over_limit"
+        await chats.hold_message(tx, stored, held_reason, now)
     if held_reason is None and stored.chat_status != "human":
         await queue.put_turn(
             tx, stored.chat_id, due_at(now, stored.waiting_since or now, agent.settle_s(account.kind))
@@ -125,15 +130,16 @@ async def accept_receipt(tx: Tx, wakeups: Wakeups, account_id: UUID, receipt: Re
         announce(tx, wakeups, chat_id)
 
 
-async def _reason_to_hold(tx: Tx, agent: Agent, account: ChannelAccount, now: datetime) -> str | None:
-    """Why a message is stored but not answered; None where it is."""
+def _reason_to_hold(agent: Agent, account: ChannelAccount) -> str | None:
+    """Why a message is stored but not answered, whatever the plan; None where it is."""
     if agent.status != "active":
         return f"agent_{agent.status}"
-    if account.status != "active":
-        return "channel_paused"
+    return None if account.status == "active" else "channel_paused"
+
+
+async def _count(tx: Tx, now: datetime) -> bool:
+    """Count the message against the owner's plan; the first one over it is told to the owner."""
     within, is_first_over = await accounts.count_message(tx, now)
-    if within:
-        return None
     if is_first_over:
         await record_act(
             tx,
@@ -144,7 +150,7 @@ async def _reason_to_hold(tx: Tx, agent: Agent, account: ChannelAccount, now: da
             detail={"limit": "max_messages_per_month", "month": now.strftime("%Y-%m")},
         )
         log.warning("usage_limit_reached", owner_id=str(tx.owner_id), limit="max_messages_per_month")
-    return "over_limit"
+    return within
 
 
 async def _accept_echo(
@@ -166,6 +172,7 @@ async def _accept_echo(
         agent_id=agent.id,
         channel_account_id=account.id,
         chat_type=inbound.chat_type,
+        channel_kind=account.kind,
         service=inbound.service,
         chat_external_id=inbound.chat_external_id,
         message=NewMessage(

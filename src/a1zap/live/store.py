@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from a1zap.db.pool import Tx
@@ -9,18 +10,25 @@ from a1zap.kit.crypto import Sealer
 from a1zap.live.model import Draft, EventKind, LiveEvent
 
 
-async def record_event(tx: Tx, chat_id: UUID, kind: EventKind, subject_id: UUID) -> int:
-    """Write an event down, with what it tells of, in one transaction.
+async def record_event(tx: Tx, chat_id: UUID, kind: EventKind, subject_id: UUID) -> None:
+    """Write one event down; see `record_events`."""
+    await record_events(tx, chat_id, [(kind, subject_id)])
+
+
+async def record_events(tx: Tx, chat_id: UUID, events: Sequence[tuple[EventKind, UUID]]) -> None:
+    """Write events down in this order, with what they tell of, in one transaction.
 
     Call it with the chat's row locked: then ids grow in the order of the commits, and a watcher who has seen one has
     seen all before it.
     """
-    return await tx.value(
-        "INSERT INTO live_events (owner_id, chat_id, kind, subject_id) VALUES ($1, $2, $3, $4) RETURNING id",
+    await tx.run(
+        """INSERT INTO live_events (owner_id, chat_id, kind, subject_id)
+           SELECT $1, $2, e.kind, e.subject_id
+           FROM unnest($3::text[], $4::uuid[]) WITH ORDINALITY AS e(kind, subject_id, place) ORDER BY e.place""",
         tx.owner_id,
         chat_id,
-        kind,
-        subject_id,
+        [kind for kind, _ in events],
+        [subject_id for _, subject_id in events],
     )
 
 

@@ -96,18 +96,14 @@ async def extend(tx: Tx, queue: QueueName, entries: Sequence[Entry], lease: time
     )
 
 
-async def put_back(tx: Tx, entry: Entry, wait: timedelta, *, forget_attempt: bool = False) -> None:
-    """Give the entry back, to be claimed again after `wait`. Its lane waits with it.
-
-    With `forget_attempt` the claim does not count: a worker that stops politely has tried nothing.
-    """
+async def put_back(tx: Tx, entry: Entry, wait: timedelta) -> None:
+    """Give the entry back, to be claimed again after `wait`. Its lane waits with it."""
     await tx.run(
-        f"""UPDATE pgmq.q_{entry.queue} SET vt = now() + $3::interval, read_ct = read_ct - $4
+        f"""UPDATE pgmq.q_{entry.queue} SET vt = now() + $3::interval
             WHERE msg_id = $1 AND read_ct = $2""",
         entry.id,
         entry.attempt,
         wait,
-        1 if forget_attempt else 0,
     )
 
 

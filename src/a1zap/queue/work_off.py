@@ -92,8 +92,11 @@ class _Worker:
 
     async def rest(self, woken: asyncio.Event, stop: asyncio.Event) -> None:
         """Until something new is said, a hand is free, something becomes due, it is time to look again, or to stop."""
+        # While a hand is free, another that becomes free changes nothing: there was no more to claim.
         self._freed.clear()
-        waits = [asyncio.ensure_future(e.wait()) for e in (woken, self._freed, stop)]
+        is_full = len(self._begun) >= self._policy.concurrency
+        events = (self._freed, stop) if is_full else (woken, stop)
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(waits, timeout=self._next_look_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -106,14 +109,14 @@ class _Worker:
             await asyncio.wait(tasks, timeout=self._policy.lease.total_seconds() * 0.8)
 
     async def give_back(self) -> None:
-        """What could not be finished is free for others at once, and this claim is not held against it."""
+        """What could not be finished is free for others at once. The claim still counts: it may have had effects."""
         for entry, task in list(self._begun.values()):
             task.cancel()
             with suppress(Exception, asyncio.CancelledError):
                 await task
             with suppress(DatabaseUnavailable):
                 async with self._db.unowned() as tx:
-                    await store.put_back(tx, entry, timedelta(0), forget_attempt=True)
+                    await store.put_back(tx, entry, timedelta(0))
 
     async def beat(self) -> None:
         while True:

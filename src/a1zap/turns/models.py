@@ -40,7 +40,6 @@ class AgentMinds:
         models: Sequence[Model],
         shelf: Shelf,
         *,
-        knowledge_revision: int,
         spent_usd: Decimal,
         deadline_s: float,
     ) -> None:
@@ -48,7 +47,6 @@ class AgentMinds:
         self._agent = agent
         self._models = models
         self._shelf = shelf
-        self._knowledge_revision = knowledge_revision
         self._spent_usd = spent_usd
         self._deadline_s = deadline_s
 
@@ -58,11 +56,13 @@ class AgentMinds:
 
     async def recall(self, question: str) -> Sequence[Ranked]:
         return await self._shelf.recall(
-            self._owner_id, self._agent.id, question, revision=self._knowledge_revision
+            self._owner_id, self._agent.id, question, revision=self._agent.knowledge_revision
         )
 
     async def article_titles(self) -> Sequence[str]:
-        return await self._shelf.titles(self._owner_id, self._agent.id, revision=self._knowledge_revision)
+        return await self._shelf.titles(
+            self._owner_id, self._agent.id, revision=self._agent.knowledge_revision
+        )
 
     def ask(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         budget = self._agent.budget_usd_per_day

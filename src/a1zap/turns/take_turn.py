@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from a1zap.agents import channel_store
 from a1zap.agents import store as agents
 from a1zap.agents.model import Agent
 from a1zap.chats import store as chats
@@ -18,7 +17,6 @@ from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.errors import ModelUnavailable, OverLimit
 from a1zap.kit.ids import new_id
-from a1zap.knowledge import store as knowledge
 from a1zap.people import store as people
 from a1zap.people.model import Person
 from a1zap.queue import store as queue
@@ -55,7 +53,6 @@ class Scene:
     history: list[Message]
     unanswered: list[Message]
     spent_usd: Decimal
-    knowledge_revision: int
 
 
 async def take_turn(house: TurnHouse, entry: Entry) -> None:
@@ -109,8 +106,7 @@ async def _look(tx: Tx, sealer: Sealer, chat: Chat, house: TurnHouse) -> Scene |
     if not unanswered:
         return None
     agent = await agents.read_agent(tx, choose_agent(chat).agent_id)
-    account = await channel_store.read_channel_kind(tx, chat.channel_account_id)
-    if agent is None or account is None:
+    if agent is None:
         return None
     person_id = unanswered[-1].sender_id
     day = house.clock.now().date()
@@ -118,14 +114,13 @@ async def _look(tx: Tx, sealer: Sealer, chat: Chat, house: TurnHouse) -> Scene |
         sealer=sealer,
         chat=chat,
         agent=agent,
-        channel_kind=account,
+        channel_kind=chat.channel_kind,
         person=None if person_id is None else await people.read_person(tx, sealer, person_id),
         history=[m for m in history if m not in unanswered],
         unanswered=unanswered,
         spent_usd=Decimal(0)
         if agent.budget_usd_per_day is None
         else await agents.spent_usd(tx, agent.id, day),
-        knowledge_revision=await knowledge.read_revision(tx, agent.id),
     )
 
 
@@ -173,7 +168,6 @@ async def _run(house: TurnHouse, entry: Entry, scene: Scene, response_type: str,
         scene.agent,
         house.models.models_of(scene.agent),
         house.shelf,
-        knowledge_revision=scene.knowledge_revision,
         spent_usd=scene.spent_usd,
         deadline_s=house.models.deadline_s,
     )

@@ -18,7 +18,8 @@ from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
 from a1zap.live.announce import announce
-from a1zap.live.store import drop_draft, record_event
+from a1zap.live.model import EventKind
+from a1zap.live.store import drop_draft, record_events
 from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
 from a1zap.queue.work_off import topic
@@ -53,52 +54,51 @@ async def write_turn(house: TurnHouse, sealer: Sealer, outcome: Outcome) -> None
         LeaseLost: another worker has the chat; nothing of this is written.
     """
     now = house.clock.now()
+    record = _record(outcome, _status(outcome), now)
     async with house.db.owned(outcome.entry.owner_id) as tx:
-        chat_status = await chats.lock_chat(tx, outcome.chat.id)
+        written = await chats.end_turn(tx, record, new_status=_new_chat_status(outcome))
         await queue.finish(tx, outcome.entry)
-        if chat_status is None:
+        if written is None:
             return
-        is_dropped = chat_status == "human"
-        said = 0 if is_dropped else await _write_steps(tx, house, sealer, outcome, now)
-        record = _record(outcome, _status(outcome, is_dropped=is_dropped), now)
-        await chats.end_turn(
-            tx, record, new_status=None if is_dropped else _new_chat_status(outcome, chat_status)
-        )
-        await _add_usage(tx, outcome, said, now)
+        events = [] if written == "dropped" else await _write_steps(tx, house, sealer, outcome, now)
         if outcome.is_pulled:
             await drop_draft(tx, outcome.chat.id)
-        await record_event(tx, outcome.chat.id, "turn.completed", outcome.turn_id)
+        await record_events(tx, outcome.chat.id, [*events, ("turn.completed", outcome.turn_id)])
+        # Last, because all turns of the agent share this row until their commits.
+        await _add_usage(tx, outcome, sum(kind == "message.created" for kind, _ in events), now)
         announce(tx, house.wakeups, outcome.chat.id)
     log.info(
         "turn_taken",
         chat_id=str(outcome.chat.id),
         turn_id=str(outcome.turn_id),
-        status=record.status,
+        status=written,
         answered=outcome.answered,
         took_ms=round((now - outcome.began_at).total_seconds() * 1000, 1),
     )
 
 
-async def _write_steps(tx: Tx, house: TurnHouse, sealer: Sealer, outcome: Outcome, now: datetime) -> int:
-    """The steps, in order; how many messages they made."""
-    said = 0
+async def _write_steps(
+    tx: Tx, house: TurnHouse, sealer: Sealer, outcome: Outcome, now: datetime
+) -> list[tuple[EventKind, UUID]]:
+    """Do the steps, in order; what there is to tell of them."""
+    events: list[tuple[EventKind, UUID]] = []
     for step in outcome.thought.steps:
         match step:
             case Reply():
                 for text in _parts(outcome, step):
-                    await _write_message(tx, house, sealer, outcome, text, step, now)
-                    said += 1
+                    message_id = await _write_message(tx, house, sealer, outcome, text, step, now)
+                    events.append(("message.created", message_id))
             case Escalate(reason):
                 await chats.insert_escalation(tx, outcome.chat.id, outcome.agent.id, reason)
-                await record_event(tx, outcome.chat.id, "chat.changed", outcome.chat.id)
+                events.append(("chat.changed", outcome.chat.id))
             case Silence():
                 pass
-    return said
+    return events
 
 
 async def _write_message(
     tx: Tx, house: TurnHouse, sealer: Sealer, outcome: Outcome, text: str, step: Reply, now: datetime
-) -> None:
+) -> UUID:
     message_id = new_id()
     rich: dict[str, Any] = {}
     if step.sources:
@@ -124,10 +124,10 @@ async def _write_message(
         ),
         now,
     )
-    await record_event(tx, outcome.chat.id, "message.created", message_id)
     if not outcome.is_pulled:
         await queue.put_delivery(tx, outcome.chat.id, message_id)
         tx.afterwards(lambda: house.wakeups.say(topic("deliveries")))
+    return message_id
 
 
 def _parts(outcome: Outcome, step: Reply) -> list[str]:
@@ -138,18 +138,16 @@ def _parts(outcome: Outcome, step: Reply) -> list[str]:
     return [part for part in (p.strip() for p in text.split("\n\n")) if part]
 
 
-def _status(outcome: Outcome, *, is_dropped: bool) -> TurnStatus:
-    if is_dropped:
-        return "dropped"
+def _status(outcome: Outcome) -> TurnStatus:
     if any(isinstance(s, Escalate) and s.reason == "failed_model" for s in outcome.thought.steps):
         return "failed"
     return "answered" if any(isinstance(s, Reply) for s in outcome.thought.steps) else "silent"
 
 
-def _new_chat_status(outcome: Outcome, current: ChatStatus) -> ChatStatus | None:
+def _new_chat_status(outcome: Outcome) -> ChatStatus | None:
     if any(isinstance(s, Escalate) for s in outcome.thought.steps):
         return "escalated"
-    return "agent" if current == "closed" else None
+    return "agent" if outcome.chat.status == "closed" else None
 
 
 def _record(outcome: Outcome, status: TurnStatus, now: datetime) -> TurnRecord:

@@ -84,6 +84,7 @@ CREATE TABLE a1_agents (
     message_settings jsonb NOT NULL DEFAULT '{}',
     respond_only_when_mentioned boolean NOT NULL DEFAULT false,
     is_public       boolean NOT NULL DEFAULT false,        -- anybody who has the address of its page may write to it
+    knowledge_revision bigint NOT NULL DEFAULT 0,          -- moves with its articles, so that an index knows when it is old
     version         int NOT NULL DEFAULT 1,
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
@@ -167,6 +168,7 @@ CREATE TABLE chats (
     agent_id        uuid NOT NULL,
     channel_account_id uuid NOT NULL,
     type            text NOT NULL DEFAULT 'individual' CHECK (type IN ('individual', 'group', 'broadcast')),
+    channel_kind    text NOT NULL,                         -- the account's, which never changes
     service         text NOT NULL,
     external_index  bytea NOT NULL,
     external_id_sealed bytea NOT NULL,
@@ -228,7 +230,7 @@ CREATE TABLE messages (
     held_reason     text,                                  -- stored, marked, and not answered: over_limit, agent_paused, …
     possible_duplicate boolean NOT NULL DEFAULT false,
     hops            jsonb,                                 -- inbound: how it came in; outbound: how it left
-    attempts        int NOT NULL DEFAULT 0,
+    attempts        int NOT NULL DEFAULT 0,                -- of sending it, that ended cleanly; see delivery
     first_tried_at  timestamptz,
     error           text,
     turn_id         uuid,
@@ -331,15 +333,6 @@ CREATE TABLE knowledge_chunks (
 );
 CREATE INDEX knowledge_chunks_agent_idx ON knowledge_chunks (owner_id, agent_id, article_id, position);
 CREATE INDEX knowledge_chunks_article_idx ON knowledge_chunks (owner_id, article_id);
-
--- Moves with every change of an agent's knowledge, so that an index built in memory knows when it is old.
-CREATE TABLE knowledge_revisions (
-    owner_id        uuid NOT NULL,
-    agent_id        uuid NOT NULL,
-    revision        bigint NOT NULL DEFAULT 1,
-    PRIMARY KEY (owner_id, agent_id),
-    FOREIGN KEY (owner_id, agent_id) REFERENCES a1_agents (owner_id, id) ON DELETE CASCADE
-);
 
 -- ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
 CREATE TABLE live_events (

@@ -9,7 +9,7 @@ BEGIN
         'users', 'data_keys', 'sessions', 'user_subscriptions', 'message_meters', 'a1_agents', 'agent_versions', 'api_keys',
         'channel_accounts', 'conversation_users', 'user_addresses', 'chats', 'chat_participants', 'agent_conversations',
         'messages', 'turns', 'escalations', 'agent_usage', 'unread_deliveries', 'knowledge_articles', 'knowledge_chunks',
-        'knowledge_revisions', 'live_events', 'turn_drafts', 'audit_events', 'dead_letters']
+        'live_events', 'turn_drafts', 'audit_events', 'dead_letters']
     LOOP
         EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', t);
