@@ -1,6 +1,6 @@
 # One entry: `make` with no argument lists what one can do.
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check lint types contracts fix bench openapi clean
+.PHONY: help setup run dev test check lint types contracts fix bench openapi settings clean
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,6 +54,9 @@ bench: $(VENV)/.dev ## measure; prints the tables of docs/performance.md
 
 openapi: $(VENV)/.dev ## write docs/openapi.json from the code
 	@$(BIN)/a1zap openapi > docs/openapi.json
+
+settings: $(VENV)/.dev ## write docs/settings.md from the code
+	@$(BIN)/python scripts/write-settings-page
 
 clean: ## remove what make built (never your data)
 	@rm -rf $(VENV) .pytest_cache .ruff_cache build dist

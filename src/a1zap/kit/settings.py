@@ -118,3 +118,11 @@ class Settings(BaseSettings):
 def secret(value: SecretStr | None) -> str | None:
     """The text behind a secret setting; None where it is not set or empty."""
     return None if value is None else value.get_secret_value() or None
+
+
+def variable_names(field: str) -> tuple[str, ...]:
+    """The environment variables that set a field, the first one being its own name."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"A1ZAP_{field.upper()}",)
