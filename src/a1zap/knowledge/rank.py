@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a1zap.knowledge.passages import HEADING_MARK, Passage
+from a1zap.knowledge.smalltalk import question_of
 from a1zap.knowledge.words import asked_words, count_words
 
 Floats = NDArray[np.float32]
@@ -58,12 +59,14 @@ class PassageIndex:
 class Ranked:
     """A passage and why it stands where it does; all figures in [0, 1], or [-1, 1] for cosines.
 
+    The order goes by `strength`, which is `score` and what breaks ties.
     `dense` is the cosine to the question of the best of title, heading and body, `dense_body` that of the body alone.
     `bm25` is the share of the best thinkable score, `coverage` that of the question's words (by rarity) found.
     """
 
     passage: Passage
     heading: str
+    strength: float
     score: float
     dense: float
     dense_body: float
@@ -77,14 +80,11 @@ def build_index(passages: Sequence[Passage], vectors: Floats, *, version: int = 
     10,000 passages take about half a second: call it in a thread.
     """
     bodies, titles, headings = _rows_of_bodies(passages)
-    words = [
-        Counter(
-            word
-            for row in dict.fromkeys((titles[n], headings[n], body))
-            for word in count_words(passages[row].text)
-        )
-        for n, body in enumerate(bodies)
-    ]
+    leading = {row: Counter(count_words(passages[row].text)) for row in {*titles, *headings}}
+    words: list[Counter[str]] = []
+    for body, title, heading in zip(bodies, titles, headings, strict=True):
+        counted = Counter(count_words(passages[body].text)) + leading[title]
+        words.append(counted + leading[heading] if heading != title else counted)
     articles: dict[str, set[UUID]] = {}
     for body, counted in zip(bodies, words, strict=True):
         for word in counted:
@@ -159,18 +159,19 @@ def rank_passages(
     dense = np.maximum(np.maximum(cosines[index.titles], cosines[index.headings]), dense_body)
     bm25, coverage = _word_scores(question, index)
     score = DENSE_SHARE * dense + (1 - DENSE_SHARE) * bm25
-    ties = TIE_DENSE_BODY * dense_body + TIE_COVERAGE * coverage + TIE_LENGTH * index.lengths
+    strength = score + TIE_DENSE_BODY * dense_body + TIE_COVERAGE * coverage + TIE_LENGTH * index.lengths
     return [
         Ranked(
             passage=index.passages[int(index.bodies[shown])],
             heading=index.passages[int(index.headings[n])].text.removeprefix(HEADING_MARK),
+            strength=float(strength[n]),
             score=float(score[n]),
             dense=float(dense[n]),
             dense_body=float(dense_body[n]),
             bm25=float(bm25[n]),
             coverage=float(coverage[n]),
         )
-        for n, shown in _chosen(np.argsort(-(score + ties), kind="stable").tolist(), index, top)
+        for n, shown in _chosen(np.argsort(-strength, kind="stable").tolist(), index, top)
     ]
 
 
@@ -179,7 +180,7 @@ def _word_scores(question: str, index: PassageIndex) -> tuple[Floats, Floats]:
     bm25 = np.zeros(len(index.bodies), np.float32)
     coverage = np.zeros(len(index.bodies), np.float32)
     thinkable = 0.0
-    for word in asked_words(question):
+    for word in asked_words(question_of(question) or question):
         rarity = index.rarity.get(word, index.rarity_unknown)
         thinkable += rarity
         if word in index.postings:

@@ -9,7 +9,7 @@ CHARS_MAX = 400
 
 _CLOSERS = "\"'”’»›)\\]』」）】》"
 # Western marks end a sentence before white space; the others anywhere.
-_END = re.compile(rf"(?:[.!?…]+|[؟۔।॥])[{_CLOSERS}]*(?=\s)|[。！？｡]+[{_CLOSERS}]*")
+_END = re.compile(rf"(?:(?<![.!?…])[.!?…]+|[؟۔।॥])[{_CLOSERS}]*(?=\s)|[。！？｡]+[{_CLOSERS}]*")
 _ABBREVIATIONS = re.compile(
     r"mr|mrs|ms|dr|prof|st|jr|sr|vs|no|nos|fig|approx|dept|est|inc|ltd|co|corp|tel|ext|max|min|incl|excl|e\.g|i\.e|cf"
     r"|z\.b|d\.h|u\.a|o\.ä|bzw|ca|nr|str|inkl|exkl|zzgl|evtl|ggf|sog|vgl|abs|art|mind|gem|geb"

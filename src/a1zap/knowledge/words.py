@@ -67,6 +67,35 @@ _TELLING = {
     "it": re.compile(r"[òì]|\b(?:un|dell|nell|all|dall|sull|quest)['’]"),
 }
 _LANGUAGE_CHARS_MAX = 2_000
+# English words (their searchable forms) that people use for each other when they ask; the first stands for all.
+_SAME = {
+    word: group.split()[0]
+    for group in (
+        "cost price fee expensiv pric cheap",
+        "photo photograph pictur imag",
+        "buy purchas",
+        "repair fix mend",
+        "licenc licens",
+        "refund reimburs",
+        "send ship deliv delivery",
+        "swap exchang",
+        "phon telephon mobil",
+        "wifi wlan wireless",
+        "tv television",
+        "kid child children",
+        "los loss lost",
+        "break brok broke broken",
+        "forget forgot forgotten",
+        "delet remov eras",
+        "start begin",
+        "end finish stop",
+        "sign log",
+        "cancel quit",
+        "chang modify",
+        "hir rent",
+    )
+    for word in group.split()
+}
 
 
 def count_words(text: str) -> list[str]:
@@ -89,9 +118,10 @@ def _words(text: str) -> list[str]:
 
 
 def _forms(word: str) -> list[str]:
-    if _UNSPACED.search(word):
+    if not word.isascii() and _UNSPACED.search(word):
         return _pairs(word)
-    return [_stem(_without_accents(word.removesuffix("'s")))]
+    form = _stem(_without_accents(word.removesuffix("'s")))
+    return [_SAME.get(form, form)]
 
 
 def _pairs(word: str) -> list[str]:
