@@ -336,6 +336,11 @@ async def lock_chat(tx: Tx, chat_id: UUID) -> ChatStatus | None:
     )
 
 
+async def read_status(tx: Tx, chat_id: UUID) -> ChatStatus | None:
+    """Who has the chat; None where it is gone."""
+    return await tx.value("SELECT status FROM chats WHERE owner_id = $1 AND id = $2", tx.owner_id, chat_id)
+
+
 async def end_turn(tx: Tx, turn: TurnRecord, *, new_status: ChatStatus | None = None) -> TurnStatus | None:
     """Lock the chat, write the turn down and move the chat past the messages it answered.
 

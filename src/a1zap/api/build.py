@@ -1,0 +1,65 @@
+"""The HTTP face, put together: routes, edge, errors, description."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from a1zap.api import (
+    agents,
+    channels,
+    chat,
+    chats,
+    health,
+    keys,
+    knowledge,
+    sign_in,
+    turns,
+    usage,
+    visitors,
+)
+from a1zap.api.describe import TITLE, describe, operation_id
+from a1zap.api.edge import Edge
+from a1zap.api.house import ApiHouse
+from a1zap.api.meters import Meters
+from a1zap.api.problems import add_problem_handlers
+from a1zap.api.web_pages import page_routes
+from a1zap.api.webhooks import webhook_routes
+
+_RESOURCES = (chat, chats, turns, agents, channels, knowledge, keys, usage, sign_in, visitors, health)
+
+
+def build_api(house: ApiHouse) -> FastAPI:
+    """The app that serves this house. Everything it needs comes in with the house; nothing is read from outside."""
+    app = _bare_api()
+    app.state.house = house
+    meters = Meters()
+    app.state.meters = meters
+    app.add_middleware(Edge, meters=meters, is_https=house.settings.base_url.startswith("https://"))
+    return app
+
+
+def describe_api() -> dict[str, Any]:
+    """The API's description, for which no house is needed."""
+    return _bare_api().openapi()
+
+
+def _bare_api() -> FastAPI:
+    app = FastAPI(
+        title=TITLE,
+        version=version("a1zap"),
+        docs_url=None,  # its page loads scripts from elsewhere, which our content policy forbids
+        redoc_url=None,
+        generate_unique_id_function=operation_id,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.router.routes[:0] = webhook_routes()
+    for resource in _RESOURCES:
+        app.include_router(resource.router)
+    app.router.routes.extend(page_routes())
+    add_problem_handlers(app)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    return app

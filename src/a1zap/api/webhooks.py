@@ -1,0 +1,144 @@
+"""The door that providers knock on. No pydantic and no dependency here: this is the hot path.
+
+Size and time are bounded by the edge; then: whose is it, is it authentic (over the raw bytes), what does it say,
+store it, 2xx. Nothing is interpreted before it is proved, nothing is answered with 2xx before it is durable.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from a1zap.api.house import ApiHouse
+from a1zap.intake.receive_webhook import Delivery, receive_for_account, receive_for_agent
+
+MESSAGING_PATH = "/api/webhooks/messaging"
+ACCOUNT_PATH = "/api/webhooks/{channel_account_id}"
+
+_SUCCESS = b'{"success":true}'
+_NO_AGENT = b'{"error":"Agent ID required"}'
+
+
+def webhook_routes() -> list[Route]:
+    return [
+        Route(MESSAGING_PATH, _receive_messaging, methods=["POST"]),
+        Route(ACCOUNT_PATH, _receive_for_account, methods=["POST"]),
+    ]
+
+
+async def _receive_messaging(request: Request) -> Response:
+    house, began_s = _begin(request, MESSAGING_PATH)
+    agent_id = request.headers.get("x-agent-id")
+    if not agent_id:
+        return Response(_NO_AGENT, 400, media_type="application/json")
+    await receive_for_agent(house, agent_id, await _delivery(request, began_s))
+    return Response(_SUCCESS, media_type="application/json")
+
+
+async def _receive_for_account(request: Request) -> Response:
+    house, began_s = _begin(request, ACCOUNT_PATH)
+    account_id: str = request.path_params["channel_account_id"]
+    await receive_for_account(house, account_id, await _delivery(request, began_s))
+    return Response(_SUCCESS, media_type="application/json")
+
+
+def _begin(request: Request, path: str) -> tuple[ApiHouse, float]:
+    request.scope["route"] = SimpleNamespace(path=path)  # for the meters, as FastAPI's own routes have it
+    house: ApiHouse = request.app.state.house
+    return house, house.clock.monotonic_s()
+
+
+async def _delivery(request: Request, began_s: float) -> Delivery:
+    return Delivery(request.headers, await request.body(), began_s)
+
+
+_PROBLEM: dict[str, Any] = {
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemShape"}}}
+}
+
+
+def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    body = {
+        "thread_id": "chat_123456789",
+        "message_id": "msg_987654321",
+        "thread_type": "individual",
+        "sender_number": "+61400123456",
+        "sender_name": "Jane",
+        "a1_account_id": "your-account",
+        "timestamp": "2026-11-23T09:15:00+00:00",
+        "service": "whatsapp",
+        "message_type": "text",
+        "is_from_agent": False,
+        "message_content": {"text": "When are you open on Saturdays?"},
+    }
+    signature = [
+        {
+            "name": name,
+            "in": "header",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": what,
+            "example": example,
+        }
+        for name, what, example in (
+            ("x-timestamp", "Seconds since 1970; at most five minutes away from now.", "1763889300"),
+            (
+                "x-signature",
+                "hex(HMAC-SHA256(api_secret, x-timestamp + raw body))",
+                "9f86d081884c7d659a2feaa0c55ad015",
+            ),
+        )
+    ]
+    return {
+        "tags": ["webhooks"],
+        "operationId": operation_id,
+        "summary": summary,
+        "security": [],
+        "parameters": [*parameters, *signature],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}, "example": body}},
+        },
+        "responses": {
+            "200": {
+                "description": "Stored; it will be answered.",
+                "content": {"application/json": {"schema": {"type": "object"}, "example": {"success": True}}},
+            },
+            "401": {
+                "description": "The signature does not prove that the provider sent this just now.",
+                **_PROBLEM,
+            },
+            "413": {"description": "More than 1 MiB.", **_PROBLEM},
+            "503": {
+                "description": "No secret is configured to check it with; or try again later.",
+                **_PROBLEM,
+            },
+        },
+    }
+
+
+def webhook_descriptions() -> dict[str, Any]:
+    """These operations, for the API's description: FastAPI does not know of them."""
+    agent = {
+        "name": "x-agent-id",
+        "in": "header",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "Which agent; that it is true, the signature says.",
+        "example": "0193b1a2-6c1e-7d3f-9a44-0b6e7c9d1f20",
+    }
+    account = {"name": "channel_account_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    messaging = _operation("receive_messaging_webhook", "A1Base delivers a message for an agent", [agent])
+    messaging["responses"]["400"] = {
+        "description": "No x-agent-id.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": {"error": "Agent ID required"}}
+        },
+    }
+    to_account = _operation("receive_webhook", "A provider delivers to one channel's own address", [account])
+    to_account["responses"]["404"] = {"description": "There is no such webhook.", **_PROBLEM}
+    return {MESSAGING_PATH: {"post": messaging}, ACCOUNT_PATH: {"post": to_account}}
