@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -170,7 +170,9 @@ class Database:
                 return
             await connection.execute("ROLLBACK", timeout=5)
         except (*TRANSIENT, TimeoutError, asyncpg.PostgresError):
-            connection.terminate()
+            # One that was lost meanwhile has left the pool by itself, and says so.
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
 
 
 async def _prepare_connection(connection: Any) -> None:

@@ -126,7 +126,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         text=chats.open_content(sealer, message_id, row["content_sealed"]),
         first_tried_at=row["first_tried_at"] or row["created_at"],
     )
-    is_in_doubt = row["status"] == "unknown" or entry.attempt > row["attempts"] + 1
+    is_in_doubt = row["status"] == "unknown" or entry.tries > row["attempts"] + 1
     return _Attempt(
         entry, house.channels[account.kind], account, outbound, is_in_doubt, row["possible_duplicate"]
     )
@@ -141,13 +141,18 @@ async def _send_once(house: Deliverer, attempt: _Attempt) -> tuple[Sent, bool]:
     was_sent = await _ask_whether_sent(house, attempt)
     if was_sent:
         return Sent(), False
-    if was_sent is None and attempt.is_flagged:
-        # Sent a second time already, in doubt again, and nobody to ask: a third call would be a guess.
+    if not attempt.is_flagged:
+        await _flag(house, attempt)
+    try:
+        return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), True
+    except SendAmbiguous as error:
+        if was_sent is not None:
+            raise
+        # The second call left its end open as the first did, and nobody can be asked: a third would be a guess.
+        # (A crash is no such guess: who died may have called nobody, and its message must leave without a hand.)
         raise SendRefused(
             "nobody knows whether it was sent, twice over; look at the channel before sending again"
-        )
-    await _flag(house, attempt)
-    return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), True
+        ) from error
 
 
 async def _ask_whether_sent(house: Deliverer, attempt: _Attempt) -> bool | None:
@@ -174,7 +179,7 @@ async def _set_back(
     kept = "unknown" if attempt.is_in_doubt else status
     now = house.clock.now()
     async with house.db.owned(attempt.entry.owner_id) as tx:
-        await chats.set_back(tx, attempt.outbound.id, kept, attempt.entry.attempt, now)
+        await chats.set_back(tx, attempt.outbound.id, kept, attempt.entry.tries, now)
         await channel_store.note_health(tx, attempt.account.id, _health("failing", str(error), now))
     house.health[attempt.account.id] = "failing"
     log.warning("delivery_set_back", entry=attempt.entry.id, status=kept, attempt=attempt.entry.attempt)

@@ -16,7 +16,7 @@ class Entry:
     """One claimed entry: the head of a chat's lane, ours until the lease runs out.
 
     `attempt` counts claims; it is also the fence: an entry that another worker has claimed since bears a higher one,
-    and our transaction that tries to finish it fails.
+    and our transaction that tries to finish it fails. `tries` also counts those before it was a dead letter.
     """
 
     queue: QueueName
@@ -26,6 +26,11 @@ class Entry:
     chat_id: UUID
     subject_id: UUID | None
     enqueued_at: datetime
+    attempts_before: int = 0
+
+    @property
+    def tries(self) -> int:
+        return self.attempts_before + self.attempt
 
 
 class LeaseLost(Exception):

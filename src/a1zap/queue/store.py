@@ -52,9 +52,10 @@ async def put_turn(tx: Tx, chat_id: UUID, due_at: datetime) -> None:
     await tx.run(_PUT_TURN, str(chat_id), _payload(tx.owner_id, chat_id, None), due_at)
 
 
-async def put_delivery(tx: Tx, chat_id: UUID, message_id: UUID) -> None:
+async def put_delivery(tx: Tx, chat_id: UUID, message_id: UUID, *, attempts_before: int = 0) -> None:
     """The message wants to leave, after everything that was put for its chat before it."""
-    await tx.run(_PUT_DELIVERY, str(chat_id), _payload(tx.owner_id, chat_id, message_id))
+    payload = _payload(tx.owner_id, chat_id, message_id, attempts_before)
+    await tx.run(_PUT_DELIVERY, str(chat_id), payload)
 
 
 async def claim(tx: Tx, queue: QueueName, count: int, lease: timedelta) -> list[Entry]:
@@ -117,7 +118,7 @@ async def bury(tx: Tx, entry: Entry, reason: str) -> None:
         new_id(),
         entry.queue,
         entry.chat_id,
-        _payload(tx.owner_id, entry.chat_id, entry.subject_id),
+        _payload(tx.owner_id, entry.chat_id, entry.subject_id, entry.tries),
         entry.attempt,
         reason[:500],
     )
@@ -148,7 +149,9 @@ async def replay(tx: Tx, letter_id: UUID, now: datetime) -> DeadLetter | None:
     if row["queue"] == "turns":
         await put_turn(tx, row["chat_id"], now)
     else:
-        await put_delivery(tx, row["chat_id"], UUID(row["payload"]["s"]))
+        # Its tries are counted on, or a worker that dies with it now would go unseen (see deliver_message).
+        tries = row["payload"].get("a", 0)
+        await put_delivery(tx, row["chat_id"], UUID(row["payload"]["s"]), attempts_before=tries)
     return DeadLetter(**{k: v for k, v in dict(row).items() if k != "payload"})
 
 
@@ -165,9 +168,15 @@ async def depths(tx: Tx) -> dict[QueueName, tuple[int, float]]:
     return found
 
 
-def _payload(owner_id: UUID, chat_id: UUID, subject_id: UUID | None) -> dict[str, str]:
-    payload = {"o": str(owner_id), "c": str(chat_id)}
-    return payload if subject_id is None else {**payload, "s": str(subject_id)}
+def _payload(
+    owner_id: UUID, chat_id: UUID, subject_id: UUID | None, attempts_before: int = 0
+) -> dict[str, str | int]:
+    payload: dict[str, str | int] = {"o": str(owner_id), "c": str(chat_id)}
+    if subject_id is not None:
+        payload["s"] = str(subject_id)
+    if attempts_before:
+        payload["a"] = attempts_before
+    return payload
 
 
 def _entry(queue: QueueName, row: Row) -> Entry:
@@ -181,4 +190,5 @@ def _entry(queue: QueueName, row: Row) -> Entry:
         chat_id=UUID(message["c"]),
         subject_id=UUID(subject) if subject else None,
         enqueued_at=row["enqueued_at"],
+        attempts_before=message.get("a", 0),
     )

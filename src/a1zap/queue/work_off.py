@@ -132,6 +132,10 @@ class _Worker:
 
     async def _take(self, entry: Entry) -> None:
         try:
+            if entry.attempt > self._policy.attempts_max:
+                # None of those who claimed it came back to say why: it ends its workers, and takes others' work along.
+                await self._again(entry, "WorkerLost", None)
+                return
             await self._handle(entry)
         except LeaseLost:
             log.info("lease_lost", queue=self._queue, entry=entry.id, attempt=entry.attempt)
