@@ -166,8 +166,8 @@ async def find_api_key(tx: Tx, key_hash: bytes) -> Any | None:
 async def touch_api_key(tx: Tx, key_id: UUID, now: datetime) -> None:
     """Remember that the key was used; at most once a minute, because it is read far more often than looked at."""
     await tx.run(
-        """UPDATE api_keys SET last_used_at = $3 WHERE owner_id = $1 AND id = $2
-           AND (last_used_at IS NULL OR last_used_at < $3 - interval '1 minute')""",
+        """UPDATE api_keys SET last_used_at = $3::timestamptz WHERE owner_id = $1 AND id = $2
+           AND (last_used_at IS NULL OR last_used_at < $3::timestamptz - interval '1 minute')""",
         tx.owner_id,
         key_id,
         now,

@@ -134,13 +134,14 @@ class _Visit:
 
     async def fail(self, error: Exception) -> None:
         """A bug: said to the outside as such and no more; written down without what anybody wrote."""
-        frames = traceback.extract_tb(error.__traceback__)[-4:]
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [f for f in frames if "/a1zap/" in f.filename][-4:]
         log.error(
             "request_failed",
             request_id=self._id.decode(),
             route=self._route,
             error=type(error).__name__,
-            at=[f"{f.filename.rpartition('/site-packages/')[2]}:{f.lineno} {f.name}" for f in frames],
+            at=[f"{f.filename.rpartition('/a1zap/')[2]}:{f.lineno} {f.name}" for f in [*ours, frames[-1]]],
         )
         if self._status:
             # Half an answer has left: all we can do is not to make it look whole.

@@ -223,7 +223,7 @@ def frame(kind: str, content: BaseModel | dict[str, Any], event_id: str | None =
     data = (
         content.__pydantic_serializer__.to_json(content)
         if isinstance(content, BaseModel)
-        else orjson.dumps(content)
+        else orjson.dumps(content, default=str)  # asyncpg has a UUID of its own
     )
     head = b"" if event_id is None else b"id: %b\n" % event_id.encode()
     return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), data)
