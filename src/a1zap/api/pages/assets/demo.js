@@ -1,0 +1,220 @@
+// The demo chat page: which agent, which chat, and what the person does. The parts it is made of know nothing of it.
+import { askJson, Away, Refused } from "./ask.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { byId, fillTexts, show } from "./dom.js";
+import { renderLog } from "./log_view.js";
+import { messages } from "./messages.js";
+import { chatsPath, PUBLIC_AGENTS, visitorPath } from "./paths.js";
+import { Notices } from "./notices.js";
+import { Outbox } from "./outbox.js";
+import { renderChoose, renderSide, renderTeach } from "./places_view.js";
+import { wireDrawer } from "./drawer.js";
+import { Scroller } from "./scroller.js";
+import { wireThemeButton } from "./theme_button.js";
+import { refreshTimes } from "./times.js";
+import { titles } from "./titles.js";
+import { tryNow, waitAwhile } from "./wait.js";
+
+const CHAT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+let agents = null; // null until the server has told us
+let agent = null;
+let chats = [];
+let conversation = null;
+
+const notices = new Notices(byId("notice"), tryNow);
+const scroller = new Scroller(byId("scroll"), byId("jump"));
+const composer = new Composer(byId("composer-form"), byId("hint"), say);
+const drawer = wireDrawer(byId("side"), byId("main"), byId("open-side"), byId("close-side"));
+const outbox = new Outbox({
+  onChange: draw,
+  onAccepted: accepted,
+  onState: (error) => notices.set("outbox", error),
+  visit,
+  visitAgain,
+});
+
+// ── the way through the page: # · #agent · #agent/new · #agent/chat ────────────────────────────────────────────
+
+async function go() {
+  const [name, rest] = location.hash.slice(1).split("/");
+  drawer.close();
+  notices.set("place", null);
+  agent = agents.find((one) => one.slug === name || one.handle === name) ?? null;
+  if (name && !agent) notices.set("place", messages.no_such_agent(name));
+  if (!agent) return leave();
+  if (conversation?.agent.id !== agent.id) chats = [];
+  if (rest && CHAT_ID.test(rest)) return enter(rest);
+  const chosen = agent;
+  enter(null);
+  await loadChats(chosen);
+  // Who comes back finds the newest chat; who wants another begins one.
+  if (rest !== "new" && agent === chosen && chats.length && !conversation.chatId && !outbox.of(agent.id, null).length) {
+    history.replaceState(null, "", `#${agent.slug}/${chats[0].id}`);
+    enter(chats[0].id);
+  }
+}
+
+function leave() {
+  conversation?.close();
+  conversation = null;
+  chats = [];
+  renderChoose(byId("choose"), agents, begin);
+  draw();
+}
+
+function enter(chatId) {
+  if (chatId && conversation?.chatId === chatId) return draw();
+  conversation?.close();
+  conversation = new Conversation(agent, { onChange: draw, onAnswer: answered });
+  renderTeach(byId("teach"), agent, (_, question) => say(question));
+  scroller.stick();
+  if (chatId) conversation.open(chatId);
+  draw();
+  composer.open(agent, chatId);
+  if (chatId) loadChats(agent);
+}
+
+function begin(chosen, question) {
+  history.pushState(null, "", `#${chosen.slug}/new`);
+  agent = chosen;
+  chats = [];
+  enter(null);
+  say(question);
+  loadChats(chosen);
+}
+
+// ── what the person does, and what comes back ────────────────────────────────────────────────────────────────────
+
+function say(text) {
+  scroller.stick();
+  outbox.add(agent.id, conversation.chatId, text);
+  composer.focus();
+}
+
+function accepted(entry, { id, data }) {
+  titles.keep(data.chat_id, entry.text);
+  if (conversation?.agent.id === entry.agentId && conversation.chatId === entry.chatId) {
+    conversation.add(data);
+    if (!conversation.chatId) {
+      history.replaceState(null, "", `#${agent.slug}/${data.chat_id}`);
+      composer.rename(data.chat_id);
+      conversation.open(data.chat_id, id);
+    }
+  }
+  draw();
+  if (agent?.id === entry.agentId) loadChats(agent);
+}
+
+function answered(message) {
+  byId("announce").textContent = messages.says(agent.name, message.text);
+  loadChats(agent);
+}
+
+// ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const visits = new Map();
+
+/** Be a visitor of the agent: the server knows its visitors by a cookie. */
+function visit(agentId) {
+  if (!visits.has(agentId)) {
+    const visiting = askJson("POST", visitorPath(agentId));
+    visiting.catch(() => visits.delete(agentId));
+    visits.set(agentId, visiting);
+  }
+  return visits.get(agentId);
+}
+
+function visitAgain(agentId) {
+  visits.delete(agentId);
+  return visit(agentId);
+}
+
+async function loadChats(of) {
+  try {
+    await visit(of.id);
+    const found = await askJson("GET", chatsPath(of.id));
+    if (agent?.id !== of.id) return;
+    chats = found.map((chat) => ({ id: chat.id, title: titles.of(chat), at: chat.last_message_at }));
+    draw();
+  } catch (error) {
+    // The list is a convenience; what is wrong is told by the chat's own line.
+    if (!(error instanceof Refused) && !(error instanceof Away)) throw error;
+  }
+}
+
+async function loadAgents() {
+  for (let failures = 1; agents === null; failures += 1) {
+    try {
+      agents = named(await askJson("GET", PUBLIC_AGENTS));
+      notices.set("agents", null);
+    } catch (error) {
+      notices.set("agents", error, messages.away_agents);
+      await waitAwhile(failures, null, (error.retryAfterS ?? 0) * 1000);
+    }
+  }
+}
+
+/** Agents by the names they have in addresses: the handle, or the id where two owners chose the same handle. */
+function named(found) {
+  const count = (handle) => found.filter((one) => one.handle === handle).length;
+  return found.map((one) => ({ ...one, slug: count(one.handle) > 1 ? one.id : one.handle }));
+}
+
+// ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function draw() {
+  if (agents === null) return;
+  const waiting = conversation ? outbox.of(agent.id, conversation.chatId) : [];
+  drawTop(waiting);
+  renderSide(byId("nav"), { agents, agent, chats, chatId: conversation?.chatId });
+  show(byId("choose"), !conversation);
+  show(byId("talk"), Boolean(conversation));
+  show(byId("bottom"), Boolean(conversation) || notices.isSaying);
+  show(byId("composer-form"), Boolean(conversation));
+  if (!conversation) return;
+  notices.set("stream", conversation.lost instanceof Refused ? messages.no_such_chat : conversation.lost);
+  scroller.keep(() => {
+    show(byId("teach"), !conversation.chatId && !waiting.length);
+    show(byId("earlier"), Boolean(conversation.earlier));
+    renderLog(byId("log"), conversation, waiting, {
+      retry: (key) => outbox.retry(key),
+      remove: (key) => outbox.remove(key),
+      say,
+    });
+  });
+}
+
+function drawTop(waiting) {
+  byId("title").textContent = agent ? agent.name : messages.choose_subtitle;
+  byId("subtitle").textContent = agent ? agent.description : "";
+  document.title = agent ? `${agent.name} · ${messages.demo_title}` : messages.demo_title;
+  show(byId("new-chat"), Boolean(conversation && (conversation.chatId || waiting.length)));
+  if (agent) byId("new-chat").href = `#${agent.slug}/new`;
+}
+
+/** A public agent has a page of its own, /demo/<id>: the same page, with the agent chosen. */
+function standOnHash() {
+  const [, id] = /^\/demo\/([^/]+)$/.exec(location.pathname) ?? [];
+  if (!id) return;
+  const slug = agents.find((one) => one.id === id)?.slug ?? id;
+  history.replaceState(null, "", `/demo${location.hash || `#${slug}`}`);
+}
+
+async function start() {
+  fillTexts(messages);
+  wireThemeButton(byId("theme"));
+  byId("earlier").addEventListener("click", () => conversation.showEarlier().catch((error) => notices.set("stream", error)));
+  addEventListener("hashchange", go);
+  addEventListener("offline", () => notices.set("network", messages.offline));
+  addEventListener("online", () => notices.set("network", null));
+  if (!navigator.onLine) notices.set("network", messages.offline);
+  setInterval(refreshTimes, 30_000);
+  await loadAgents();
+  standOnHash();
+  await go();
+  outbox.flush();
+}
+
+start();
