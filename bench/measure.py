@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.processes import cpu_s, machine_busy_s
+from bench.processes import cpu_s, machine_busy_s, tree
 
 Say = Callable[[str], None]
 
@@ -53,12 +53,12 @@ class Meter:
     helpers: Sequence[int] = ()
 
     def read(self) -> dict[str, float]:
-        return {
-            name: cpu_s(
-                *pids, without=[p for other in self.counted for p in self.counted[other] if other != name]
-            )
-            for name, pids in self.counted.items()
-        }
+        return {name: cpu_s(*pids, without=self._below(pids)) for name, pids in self.counted.items()}
+
+    def _below(self, pids: Sequence[int]) -> list[int]:
+        """Counted processes that hang below these ones and have a group of their own."""
+        others = [pid for group in self.counted.values() for pid in group if pid not in pids]
+        return [pid for pid in tree(*pids) if pid in others]
 
     def read_helpers(self) -> float:
         counted = [pid for pids in self.counted.values() for pid in pids]

@@ -84,6 +84,8 @@ class Rig:
     def meter(self, *helpers: int) -> Meter:
         """CPU of server, worker and PostgreSQL; of us and `helpers` as those that only measure."""
         workers = self.workers()
+        if not workers:
+            raise RuntimeError(f"process {self.process.pid} has no worker below it: whose CPU is it?")
         return Meter(
             {
                 "server": [self.process.pid],
