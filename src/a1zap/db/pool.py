@@ -91,8 +91,9 @@ class Database:
             DatabaseUnavailable: nobody answers at that address; the message names the host, never the password.
         """
         pooled = is_transaction_pooler(url)
+        pool: Any = None
         try:
-            pool: Any = await asyncpg.create_pool(  # pyright: ignore[reportUnknownVariableType]
+            pool = await asyncpg.create_pool(  # pyright: ignore[reportUnknownVariableType]
                 url,
                 min_size=connections_min,
                 max_size=connections_max,
@@ -106,11 +107,13 @@ class Database:
                 server_settings={} if pooled else {"plan_cache_mode": "force_generic_plan"},
                 timeout=10,
             )
+            role: Any = await pool.fetchval("SELECT current_user")
         except TRANSIENT as error:
+            if pool is not None:
+                pool.terminate()
             raise DatabaseUnavailable(
                 f"no PostgreSQL answers at {_where(url)}: {type(error).__name__}"
             ) from error
-        role: Any = await pool.fetchval("SELECT current_user")
         return cls(pool, sets_role=role != APP_ROLE)
 
     async def close(self) -> None:

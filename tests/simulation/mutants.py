@@ -1,0 +1,182 @@
+"""Deliberately broken builds: with each of them the judge must go red, or the harness proves nothing.
+
+A mutant is put into a forked process by name, on top of the real code; the sources are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from a1zap import app
+from a1zap.channels import a1base
+from a1zap.chats import store as chats
+from a1zap.db.pool import Tx
+from a1zap.delivery import deliver_message as delivery
+from a1zap.kit.errors import A1ZapError
+from a1zap.queue import store, work_off
+from a1zap.turns import take_turn, write_turn
+
+
+def no_order_gate() -> None:
+    """Any waiting entry may be claimed, whoever of its lane stands before it."""
+    for queue, sql in store._CLAIM.items():
+        before, gate, rest = sql.partition("AND NOT EXISTS (")
+        _, end, after = rest.partition("e.msg_id < q.msg_id)")
+        assert gate and end, "the claim has another form now: mend this mutant"
+        store._CLAIM[queue] = before + after
+
+
+def no_deduplication() -> None:
+    """Each delivery is a message of its own, whatever id its provider gave it."""
+    parse = a1base._inbound
+
+    def parse_anew(*args: Any) -> Any:
+        inbound = parse(*args)
+        return inbound if inbound.is_echo else replace(inbound, external_id=uuid4().hex)
+
+    a1base._inbound = parse_anew
+
+
+def no_lease() -> None:
+    """What one worker has in hand, the others may take at once."""
+    policy_of = app.lane_policy
+    app.lane_policy = lambda settings: replace(policy_of(settings), lease=timedelta(0))
+
+    async def no_heartbeat(self: Any) -> None:
+        return None
+
+    work_off._Worker.beat = no_heartbeat  # type: ignore[method-assign]
+
+
+def no_fence() -> None:
+    """A worker whose lease ran out writes all the same. The lease is short enough to run out."""
+    no_lease()
+    policy_of = app.lane_policy
+    app.lane_policy = lambda settings: replace(policy_of(settings), lease=timedelta(milliseconds=5))
+
+    async def finish_unfenced(tx: Tx, entry: Any) -> None:
+        await tx.run(f"DELETE FROM pgmq.q_{entry.queue} WHERE msg_id = $1", entry.id)
+
+    store.finish = finish_unfenced  # type: ignore[assignment]
+
+
+def sent_before_sending() -> None:
+    """A message is marked as sent, and its entry removed, before the provider is called."""
+
+    async def deliver(house: Any, entry: Any) -> None:
+        attempt = await delivery._begin(house, entry)
+        if attempt is None:
+            return
+        await delivery._end(house, attempt, "sent", took_ms=0.0)
+        with suppress(A1ZapError):
+            await delivery._send_once(house, attempt)
+
+    app.deliver_message = deliver  # type: ignore[assignment]
+
+
+def unflagged() -> None:
+    """What is sent again after an open end is not marked as perhaps doubled."""
+
+    async def no_flag(*_args: Any) -> None:
+        return None
+
+    delivery._flag = no_flag  # type: ignore[assignment]
+
+
+def resent_unasked() -> None:
+    """A message found in a dead worker's hands is taken for one that nobody tried."""
+    begin = delivery._begin
+
+    async def begin_forgetfully(house: Any, entry: Any) -> Any:
+        attempt = await begin(house, entry)
+        return None if attempt is None else replace(attempt, is_in_doubt=False)
+
+    delivery._begin = begin_forgetfully  # type: ignore[assignment]
+
+
+def turn_in_two_steps() -> None:
+    """The turn's entry is removed in a transaction of its own, before the turn is written."""
+    write = write_turn.write_turn
+    finish = store.finish
+
+    async def write_after(house: Any, sealer: Any, outcome: Any) -> None:
+        async with house.db.owned(outcome.entry.owner_id) as tx:
+            await finish(tx, outcome.entry)
+
+        async def finished(tx: Tx, entry: Any) -> None:
+            return None
+
+        write_turn.queue = _Except(store, finish=finished)  # type: ignore[attr-defined]
+        await write(house, sealer, outcome)
+
+    take_turn.write_turn = write_after  # type: ignore[assignment]
+
+
+def acknowledged_too_soon() -> None:
+    """The webhook is answered 2xx before the message is stored."""
+    import asyncio
+
+    from a1zap.api import webhooks  # the mutant belongs to the HTTP face
+
+    for name in ("receive_for_agent", "receive_for_account"):
+        receive = getattr(webhooks, name, None)
+        if receive is None:
+            continue
+
+        async def receive_later(*args: Any, receive: Any = receive) -> None:
+            async def later() -> None:
+                await asyncio.sleep(0.02)
+                await receive(*args)
+
+            task = asyncio.ensure_future(later())
+            _KEPT.add(task)
+            task.add_done_callback(lambda t: (_KEPT.discard(t), t.exception()))
+
+        setattr(webhooks, name, receive_later)
+
+
+def status_goes_back() -> None:
+    """The newest news about a message wins, even where it is older than what is known."""
+    chats._ADVANCE = chats._ADVANCE.split("AND array_position", 1)[0] + " RETURNING chat_id"
+
+
+_KEPT: set[Any] = set()
+
+
+class _Except:
+    """A module with some of its names replaced, for one importer."""
+
+    def __init__(self, module: Any, **names: Any) -> None:
+        self._module = module
+        self.__dict__.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    f.__name__: f
+    for f in (
+        no_order_gate,
+        no_deduplication,
+        no_lease,
+        no_fence,
+        sent_before_sending,
+        unflagged,
+        resent_unasked,
+        turn_in_two_steps,
+        acknowledged_too_soon,
+        status_goes_back,
+    )
+}
+
+
+def install(name: str) -> None:
+    """Break this process; '' leaves it whole."""
+    if name:
+        MUTANTS[name]()
