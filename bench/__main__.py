@@ -21,7 +21,7 @@ from bench.growth import measure_growth
 from bench.measure import Say
 from bench.place import OUT, ROOT
 from bench.plan import LONG, SHORT, Plan
-from bench.profile import profile_processes
+from bench.profile import profile_whole_job
 from bench.report import commit, machine, page, rows_of, table
 from bench.start import measure_start
 from bench.webhook import measure_webhook
@@ -82,7 +82,9 @@ PARTS: dict[str, Callable[[Plan, Say], Awaitable[Any]]] = {
     "--write", is_flag=True, help="Renew docs/performance.md. Needs all parts at full length in this run."
 )
 @click.option(
-    "--profile", is_flag=True, help="Run whole_job under py-spy and print where server and worker spend time."
+    "--profile",
+    is_flag=True,
+    help="Print where whole_job spends its time: statements, functions of server and worker.",
 )
 def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> None:
     """Measure a1zap on this machine, and print each figure with its goal.
@@ -102,7 +104,7 @@ def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> 
     Stop other work on the machine first: the share it took is printed as noise.
     """
     if profile:
-        _profile()
+        uvloop.run(profile_whole_job(_say))
         return
     plan, chosen = (SHORT if short else LONG), [p for p in PARTS if not parts or p in parts]
     if write and (short or len(chosen) < len(PARTS)):
@@ -134,17 +136,6 @@ def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> 
         _say(f"wrote {PAGE.relative_to(ROOT)}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
-
-
-def _profile() -> None:
-    plan = SHORT
-
-    async def run() -> None:
-        await measure_whole_job(
-            plan, _say, while_running=lambda rig: profile_processes(rig, seconds=15, say=_say)
-        )
-
-    uvloop.run(run())
 
 
 def _keep(figures: dict[str, Any]) -> None:

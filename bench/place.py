@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +42,11 @@ class Postgres:
 
 
 @contextlib.asynccontextmanager
-async def private_postgres(folder: Path, *databases: str) -> AsyncGenerator[Postgres]:
+async def private_postgres(
+    folder: Path, *databases: str, settings: Mapping[str, str] | None = None
+) -> AsyncGenerator[Postgres]:
     """Start (or attach to) the server of `folder`/postgres with a1zap's own settings, fsync on."""
-    server = await start_embedded(folder / "postgres")
+    server = await start_embedded(folder / "postgres", settings=settings or {})
     try:
         for name in databases:
             await make_database(server.url(user="postgres", database="postgres"), name)

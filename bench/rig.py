@@ -19,6 +19,7 @@ from bench.processes import command_line, free_port, running, tree, wait_until_r
 
 EMAIL = "bench@example.com"
 SECRET = "bench-secret-of-the-a1base-account"
+WATCHING = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on"}
 A1ZAP = str(Path(PYTHON).parent / "a1zap")
 
 
@@ -103,14 +104,19 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def open_rig(folder: Path, *, model_url: str, provider_url: str) -> AsyncGenerator[Rig]:
-    """Start an instance in `folder`, with an owner and a key."""
+async def open_rig(
+    folder: Path, *, model_url: str, provider_url: str, is_watched: bool = False
+) -> AsyncGenerator[Rig]:
+    """Start an instance in `folder`, with an owner and a key; `is_watched`: PostgreSQL counts its statements."""
     env = rig_environment(folder, model_url)
     log = OUT / "a1zap.log"
     log.unlink(missing_ok=True)
-    with started(env, log) as (process, port, ready_s):
-        async with private_postgres(folder / "data") as postgres:
-            yield Rig(process, port, make_key(env), provider_url, postgres, ready_s)
+    async with contextlib.AsyncExitStack() as stack:
+        if is_watched:  # started by us with the extension in it; the instance attaches to what runs
+            await stack.enter_async_context(private_postgres(folder / "data", settings=WATCHING))
+        process, port, ready_s = stack.enter_context(started(env, log))
+        postgres = await stack.enter_async_context(private_postgres(folder / "data"))
+        yield Rig(process, port, make_key(env), provider_url, postgres, ready_s)
 
 
 def rig_environment(folder: Path, model_url: str, **more: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -38,57 +38,53 @@ class WholeJob:
 
 
 @asynccontextmanager
-async def whole_house(name: str) -> AsyncGenerator[tuple[Rig, Provider, int]]:
+async def whole_house(name: str, *, is_watched: bool = False) -> AsyncGenerator[tuple[Rig, Provider, int]]:
     """An instance with its stubs around it; the last is the process id of the stub model."""
     with work_folder(name) as folder, stub_model(PYTHON, ROOT) as (model_url, stub_pid):
         provider = await Provider.open()
         try:
-            async with open_rig(folder, model_url=model_url, provider_url=provider.url) as rig:
+            async with open_rig(
+                folder, model_url=model_url, provider_url=provider.url, is_watched=is_watched
+            ) as rig:
                 yield rig, provider, stub_pid
         finally:
             provider.close()
 
 
-async def measure_whole_job(
-    plan: Plan, say: Say, *, while_running: Callable[[Rig], None] | None = None
-) -> WholeJob:
-    """`while_running` is called once the load is warm (the profiler comes in there)."""
-    async with whole_house("whole_job") as (rig, provider, stub_pid):
-        agent = rig.add_agent("whole", settle_s=0)
-        tally, stopping = Tally(), asyncio.Event()
-        talking = []
-        for number in range(CHATS):
-            connection = await connect("127.0.0.1", rig.port)
-            talking.append(
-                asyncio.create_task(
-                    talk(Person(agent, number), connection, provider, tally, stopping=stopping)
-                )
-            )
+async def measure_whole_job(plan: Plan, say: Say) -> WholeJob:
+    async with whole_house("whole_job") as (rig, provider, stub_pid), talking(rig, provider) as tally:
         say(f"warming up for {WARM_UP_S:g} s")
-        cutting = asyncio.create_task(
-            cut_windows(
-                rig.meter(stub_pid),
-                tally,
-                warm_up_s=WARM_UP_S,
-                window_s=plan.window_s,
-                count=plan.windows,
-                say=say,
-            )
+        windows = await cut_windows(
+            rig.meter(stub_pid),
+            tally,
+            warm_up_s=WARM_UP_S,
+            window_s=plan.window_s,
+            count=plan.windows,
+            say=say,
         )
-        if while_running is not None:
-            await asyncio.sleep(WARM_UP_S)
-            await asyncio.to_thread(while_running, rig)
-        await asyncio.wait([cutting, *talking], return_when=asyncio.FIRST_COMPLETED)
-        for task in talking:
-            if task.done():
-                task.result()  # it broke: say how
-        windows = await cutting
+        held = memory(rig.python_processes())
+    return WholeJob(
+        summarise(windows),
+        tally.lost,
+        tally.out_of_order,
+        provider.received - tally.done - tally.lost,
+        held,
+    )
+
+
+@asynccontextmanager
+async def talking(rig: Rig, provider: Provider) -> AsyncGenerator[Tally]:
+    """32 people who talk until the block ends; what they counted is whole once it has ended."""
+    agent = rig.add_agent("whole", settle_s=0)
+    tally, stopping = Tally(), asyncio.Event()
+
+    async def one(number: int) -> None:
+        connection = await connect("127.0.0.1", rig.port)
+        await talk(Person(agent, number), connection, provider, tally, stopping=stopping)
+        connection.close()
+
+    async with asyncio.TaskGroup() as group:  # where one breaks, the block is cancelled and says why
+        for number in range(CHATS):
+            group.create_task(one(number))
+        yield tally
         stopping.set()
-        await asyncio.gather(*talking)
-        return WholeJob(
-            summarise(windows),
-            tally.lost,
-            tally.out_of_order,
-            provider.received - tally.done - tally.lost,
-            memory(rig.python_processes()),
-        )
