@@ -191,7 +191,7 @@ async def _sweep(house: House) -> None:
     while True:
         await asyncio.sleep(300)
         with suppress(Exception):
-            async with house.db.unowned() as tx:
+            async with house.db.standalone() as tx:
                 await tx.run("SELECT a1zap.sweep(interval '1 hour')")
 
 

@@ -24,7 +24,7 @@ async def recognise_session(db: Database, token: str, now: datetime) -> Principa
         NotSignedIn: it has ended, or never was one.
     """
     digest = digest_token(token, TokenKind.SESSION)
-    async with db.unowned() as tx:
+    async with db.standalone() as tx:
         found = await store.find_session(tx, digest)
     if found is None or found["kind"] != "session" or found["expires_at"] <= now:
         raise NotSignedIn("this session has ended: sign in again")
@@ -38,7 +38,7 @@ async def recognise_key(db: Database, token: str, now: datetime) -> Principal:
         NotSignedIn: it was revoked, or never was one.
     """
     digest = digest_token(token, TokenKind.API_KEY)
-    async with db.unowned() as tx:
+    async with db.standalone() as tx:
         found = await store.find_api_key(tx, digest)
     if found is None or found["revoked_at"] is not None:
         raise NotSignedIn("this API key was revoked, or never was one")

@@ -26,13 +26,13 @@ _SPENT = "this sign-in link was used already, has expired, or never was one"
 
 async def is_set_up(db: Database) -> bool:
     """Has this instance an owner?"""
-    async with db.unowned() as tx:
+    async with db.standalone() as tx:
         return await store.any_owner_exists(tx)
 
 
 async def find_owner(db: Database, keyring: Keyring, email: str) -> UUID | None:
     """Whose address this is."""
-    async with db.unowned() as tx:
+    async with db.standalone() as tx:
         found = await store.find_by_email(tx, keyring.email_index(email))
     return None if found is None else found[0]
 
@@ -73,7 +73,7 @@ async def sign_in(
     Raises:
         NotSignedIn: the address or the password is wrong; which one is not said.
     """
-    async with db.unowned() as tx:
+    async with db.standalone() as tx:
         found = await store.find_by_email(tx, keyring.email_index(email))
     owner_id, stored = found or (None, None)
     is_right = await passwords.verify_password(password, stored)
@@ -106,7 +106,7 @@ async def use_sign_in_link(db: Database, token: str, *, now: datetime) -> str:
         digest = digest_token(token, TokenKind.SIGN_IN_LINK)
     except NotSignedIn:
         raise NotSignedIn(_SPENT) from None
-    async with db.unowned() as tx:
+    async with db.standalone() as tx:
         found = await store.find_session(tx, digest)
     if found is None or found["kind"] != "sign_in_link":
         raise NotSignedIn(_SPENT)

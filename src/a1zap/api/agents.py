@@ -241,7 +241,7 @@ async def delete_an_agent(agent_id: str, house: House, who: AgentsWriter) -> Non
 async def list_public_agents(house: House) -> Sequence[PublicAgentShape]:
     """The agents that anybody may write to, on their pages."""
     shown: list[PublicAgentShape] = []
-    async with house.db.unowned() as tx:
+    async with house.db.standalone() as tx:
         found = await store.public_agents(tx)
     for owner_id, agent_id in found:
         async with house.db.owned(owner_id) as tx:

@@ -90,7 +90,7 @@ async def recognise_visitor(house: ApiHouse, token: str) -> Principal:
         NotSignedIn: no token of ours, expired, or the agent is not open to everybody any more.
     """
     visitor = verify_visitor(house.keyring.master.derive(VISITOR_KEY_PURPOSE), token, house.clock.now())
-    async with house.db.unowned() as tx:
+    async with house.db.standalone() as tx:
         found = await find_agent_owner(tx, visitor.agent_id)
     if found != (visitor.owner_id, True):
         raise NotSignedIn("this agent is not open to visitors")

@@ -63,7 +63,7 @@ async def read_metrics(request: Request, house: House) -> Response:
     _check_token(request, secret(house.settings.metrics_token))
     meters: Meters = request.app.state.meters
     try:
-        async with house.db.unowned() as tx:
+        async with house.db.standalone() as tx:
             for queue, (waiting, late_s) in (await depths(tx)).items():
                 meters.waiting.labels(queue).set(waiting)
                 meters.late_s.labels(queue).set(late_s)
@@ -74,7 +74,7 @@ async def read_metrics(request: Request, house: House) -> Response:
 
 async def _why_not_ready(house: ApiHouse) -> str | None:
     try:
-        async with house.db.unowned() as tx:
+        async with house.db.standalone() as tx:
             missing = await missing_migrations(tx.connection)
     except Unavailable as error:
         return str(error)

@@ -27,7 +27,7 @@ async def hold_to_rate(house: ApiHouse, what: str, who: str, *, every: timedelta
     """
     # A hash, so that the table holds no address of anybody's.
     key = hashlib.sha256(f"{what}\n{who}".encode()).digest()[:16]
-    async with house.db.unowned() as tx:
+    async with house.db.standalone() as tx:
         wait_s = await take_rate(tx, key, every=every, burst=burst)
     if wait_s > 0:
         raise OverLimit(f"too many tries: again in {wait_s:.0f} s", retry_after_s=wait_s)

@@ -38,7 +38,7 @@ async def begin_a_visit(agent_id: str, request: Request, response: Response, hou
     found = parse_id(agent_id)
     owner = None
     if found is not None:
-        async with house.db.unowned() as tx:
+        async with house.db.standalone() as tx:
             owner = await find_agent_owner(tx, found)
     if found is None or owner is None or not owner[1]:
         raise NotFound(NO_AGENT)

@@ -143,24 +143,45 @@ class Database:
             yield tx
 
     @asynccontextmanager
-    async def _transaction(self, begin: str, owner_id: UUID) -> AsyncGenerator[Tx]:
+    async def standalone(self) -> AsyncGenerator[Tx]:
+        """No transaction: each statement stands alone, and saves the two round trips around it.
+
+        For the directory functions and the queue, which are nobody's. It sees no owned row: where the connection's
+        own role could, this is `unowned` after all.
+        """
+        if self._sets_role:
+            async with self.unowned() as tx:
+                yield tx
+            return
+        connection = await self._borrow()
         try:
-            connection = await self._pool.acquire(timeout=10)
+            yield Tx(connection, UUID(int=0))
+        except TRANSIENT as error:
+            if not _is_gone(error, connection):
+                raise
+            raise _gone(error) from error
+        finally:
+            await self._pool.release(connection)
+
+    async def _borrow(self) -> Any:
+        try:
+            return await self._pool.acquire(timeout=10)
         except (*TRANSIENT, TimeoutError) as error:
-            raise DatabaseUnavailable(
-                f"no database connection: {type(error).__name__}", retry_after_s=1
-            ) from error
+            raise _gone(error) from error
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str, owner_id: UUID) -> AsyncGenerator[Tx]:
+        connection = await self._borrow()
         tx = Tx(connection, owner_id)
         try:
             await connection.execute(begin)
             yield tx
             await connection.execute("COMMIT")
         except BaseException as error:
+            gone = _is_gone(error, connection)
             await self._roll_back(connection)
-            if isinstance(error, TRANSIENT):
-                raise DatabaseUnavailable(
-                    f"the database went away: {type(error).__name__}", retry_after_s=1
-                ) from error
+            if gone:
+                raise _gone(error) from error
             raise
         finally:
             await self._pool.release(connection)
@@ -176,6 +197,17 @@ class Database:
             # One that was lost meanwhile has left the pool by itself, and says so.
             with suppress(asyncpg.InterfaceError):
                 connection.terminate()
+
+
+def _is_gone(error: BaseException, connection: Any) -> bool:
+    """Has the database gone away? An interface error on a living connection is a bug of ours, and must be seen."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return bool(connection.is_closed())
+    return isinstance(error, TRANSIENT)
+
+
+def _gone(error: BaseException) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"the database cannot be reached: {type(error).__name__}", retry_after_s=1)
 
 
 async def _prepare_connection(connection: Any) -> None:

@@ -63,7 +63,7 @@ async def receive_for_agent(desk: Desk, agent_id: str, delivery: Delivery) -> No
     parsed = parse_id(agent_id)
     found = None
     if parsed is not None:
-        async with desk.db.unowned() as tx:
+        async with desk.db.standalone() as tx:
             found = await agents.find_agent_owner(tx, parsed)
     if parsed is None or found is None:
         _refuse_like_a_stranger(desk, delivery)
@@ -82,7 +82,7 @@ async def receive_for_account(desk: Desk, account_id: str, delivery: Delivery) -
     parsed = parse_id(account_id)
     found = None
     if parsed is not None:
-        async with desk.db.unowned() as tx:
+        async with desk.db.standalone() as tx:
             found = await channel_store.find_channel_owner(tx, parsed)
     if parsed is None or found is None or desk.channels[found[2]].is_pulled:
         raise NotFound("there is no such webhook")

@@ -75,7 +75,7 @@ class _Worker:
         if free <= 0:
             return False
         try:
-            async with self._db.unowned() as tx:
+            async with self._db.standalone() as tx:
                 entries = await store.claim(tx, self._queue, free, self._policy.lease)
                 due_s = await store.next_due_s(tx, self._queue) if len(entries) < free else None
         except DatabaseUnavailable as error:
@@ -115,7 +115,7 @@ class _Worker:
             with suppress(Exception, asyncio.CancelledError):
                 await task
             with suppress(DatabaseUnavailable):
-                async with self._db.unowned() as tx:
+                async with self._db.standalone() as tx:
                     await store.put_back(tx, entry, timedelta(0))
 
     async def beat(self) -> None:
@@ -125,7 +125,7 @@ class _Worker:
             if not held:
                 continue
             try:
-                async with self._db.unowned() as tx:
+                async with self._db.standalone() as tx:
                     await store.extend(tx, self._queue, held, self._policy.lease)
             except DatabaseUnavailable as error:
                 log.warning("heartbeat_failed", queue=self._queue, error=str(error))
@@ -168,7 +168,7 @@ class _Worker:
                 if wait_s is None
                 else min(wait_s, self._policy.backoff_max_s)
             )
-            async with self._db.unowned() as tx:
+            async with self._db.standalone() as tx:
                 await store.put_back(tx, entry, timedelta(seconds=pause))
         except (DatabaseUnavailable, LeaseLost) as error:
             log.warning("entry_not_put_back", queue=self._queue, entry=entry.id, error=type(error).__name__)
