@@ -14,7 +14,7 @@ from a1zap.knowledge.smalltalk import SmallTalk, question_of, read_smalltalk
 from a1zap.knowledge.words import guess_language
 
 SUGGESTED_MAX = 3
-TOPICS_MAX = 6
+TOPICS_MAX = 10
 ALIKE = 0.03
 """Two passages of the best article whose strengths differ by no more are both quoted: which one is meant is open."""
 
@@ -67,13 +67,14 @@ def extract_answer(
 
 
 def quoted_texts(ranked: Sequence[Ranked]) -> list[str]:
-    """The best passage, and of its article the next if that fits as well; `ranked` must not be empty."""
+    """The best passage, and of its article the next if that fits as well, in reading order; `ranked` is not empty."""
     best = ranked[0]
-    return [
-        entry.passage.text
+    quoted = [
+        entry.passage
         for entry in ranked
         if entry.passage.article_id == best.passage.article_id and entry.strength >= best.strength - ALIKE
     ]
+    return [passage.text for passage in sorted(quoted, key=lambda passage: passage.position)]
 
 
 def phrases_of(language: str) -> Phrases:
@@ -86,7 +87,7 @@ def _chat(said: SmallTalk, agent_name: str, topics: Sequence[str], language: str
     text: str = getattr(phrases, said.kind).format(name=agent_name)
     if said.kind in ("greeting", "how", "who", "help"):
         about = phrases.about.format(topics=_told(topics[:TOPICS_MAX], more=len(topics) > TOPICS_MAX))
-        text = f"{text} {about if topics else phrases.nothing}"
+        text = f"{text}\n{about if topics else phrases.nothing}"
     return Extracted("chat", text, [], 1.0, offers_person=False)
 
 

@@ -1,7 +1,8 @@
 """How sure are we that the best passage answers the question? A logistic gate, fitted on articles of five businesses.
 
-The coefficients come from `tests/rooms/knowledge/fit_gate.py`, which prints them, and are for the embedded model's
-cosines; another embedder wants its own fit.
+The coefficients come from `tests/rooms/knowledge/fit_gate.py`, which prints them and measures them on three other
+businesses: what is asserted is right in 98 of 100 cases, and 6 of 10 questions that the articles answer are answered.
+They are for the embedded model's cosines; another embedder wants its own fit.
 """
 
 from __future__ import annotations
@@ -53,12 +54,12 @@ class Gate:
 
 
 SHIPPED_GATE = Gate(
-    bias=-6.45,
-    dense=3.58,
-    dense_body=5.00,
-    margin=6.98,
-    coverage=3.11,
-    asks_beyond=-1.82,
+    bias=-6.66,
+    dense=3.98,
+    dense_body=5.38,
+    margin=6.54,
+    coverage=2.79,
+    asks_beyond=-1.87,
     assert_from=0.8,
     suggest_from=0.1,
 )

@@ -9,6 +9,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from a1zap.knowledge.sentences import split_sentences
@@ -28,8 +29,7 @@ class Block:
 def read_blocks(content: str) -> list[Block]:
     """Blocks in order; lines of a paragraph are joined, tables are read out row by row, HTML is left out."""
     reader = _Reader()
-    lines = list(_lines(_plain(content)))
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in pairwise([*_lines(_plain(content)), ""]):
         reader.take(line, following)
     reader.end_block()
     return reader.blocks
@@ -190,8 +190,8 @@ def _told_row(header: Sequence[str], cells: Sequence[str]) -> str:
 
 _IMAGE = re.compile(r"!\[([^\]\n]{0,200})\]\([^()\s]{0,500}[^()\n]{0,200}\)")
 _LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\(<?([^()\s>]{1,500})>?[^()\n]{0,200}\)")
-_MARKS = re.compile(r"(\*\*|__|~~|`{1,2})(?=\S)(.{1,300}?)(?<=\S)\1")
-_EMPHASIS = re.compile(r"(?<![\w*])([*_])(?=\S)([^*_\n]{1,300}?)(?<=\S)\1(?![\w*])")
+_MARKS = re.compile(r"(?<!\\)(\*\*|__|~~|`{1,2})(?=\S)(.{1,300}?)(?<=[^\s\\])\1")
+_EMPHASIS = re.compile(r"(?<![\w*\\])([*_])(?=\S)([^*_\n]{1,300}?)(?<=[^\s\\])\1(?![\w*])")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|>~])")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a1zap.knowledge.passages import HEADING_MARK, Passage
+from a1zap.knowledge.sentences import split_sentences
 from a1zap.knowledge.smalltalk import question_of
 from a1zap.knowledge.words import asked_words, count_words
 
@@ -29,6 +30,9 @@ TIE_LENGTH = 0.03
 LENGTH_CHARS_ENOUGH = 400
 WIDENED_CHARS_MAX = 350
 """A found sentence is given with its neighbours, as far as they fit in this: one alone often lacks the point."""
+WIDENED_LENGTH = 0.1
+LED_BY_HEADING = 0.15
+"""Where the heading is so much nearer to the question than the text below it, one starts to read at the top."""
 AN_ARTICLE_MAX = 2
 """Passages of one article in a ranking: overlapping windows of the best one would leave no room for another."""
 
@@ -159,7 +163,9 @@ def rank_passages(
     dense = np.maximum(np.maximum(cosines[index.titles], cosines[index.headings]), dense_body)
     bm25, coverage = _word_scores(question, index)
     score = DENSE_SHARE * dense + (1 - DENSE_SHARE) * bm25
-    strength = score + TIE_DENSE_BODY * dense_body + TIE_COVERAGE * coverage + TIE_LENGTH * index.lengths
+    ties = TIE_DENSE_BODY * dense_body + TIE_COVERAGE * coverage + TIE_LENGTH * index.lengths
+    strength = (score + ties).astype(np.float32)
+    led = (cosines[index.headings] - dense_body > LED_BY_HEADING) & (index.headings != index.titles)
     return [
         Ranked(
             passage=index.passages[int(index.bodies[shown])],
@@ -171,7 +177,7 @@ def rank_passages(
             bm25=float(bm25[n]),
             coverage=float(coverage[n]),
         )
-        for n, shown in _chosen(np.argsort(-strength, kind="stable").tolist(), index, top)
+        for n, shown in _chosen(index, strength, led, top)
     ]
 
 
@@ -193,31 +199,38 @@ def _word_scores(question: str, index: PassageIndex) -> tuple[Floats, Floats]:
     return bm25, coverage
 
 
-def _chosen(order: Sequence[int], index: PassageIndex, top: int) -> list[tuple[int, int]]:
-    """The best bodies, each with the body that is shown for it."""
+def _chosen(index: PassageIndex, strength: Floats, led: NDArray[np.bool_], top: int) -> list[tuple[int, int]]:
+    """The strongest bodies, each with the body that is shown for it; no sentence is shown twice."""
     chosen: list[tuple[int, int]] = []
-    texts: dict[UUID, list[str]] = {}
-    for n in order:
+    articles: dict[UUID, int] = {}
+    said: set[str] = set()
+    for n in np.argsort(-strength, kind="stable").tolist():
         passage = index.passages[int(index.bodies[n])]
-        taken = texts.setdefault(passage.article_id, [])
-        if len(taken) == AN_ARTICLE_MAX or any(passage.text in text for text in taken):
+        if articles.get(passage.article_id, 0) == AN_ARTICLE_MAX or said & _sentences(passage.text):
             continue
-        shown = _widened(n, index)
-        text = index.passages[int(index.bodies[shown])].text
-        if not any(other in text for other in taken):
-            taken.append(text)
-            chosen.append((n, shown))
+        shown = _widened(n, index, strength, said, from_top=bool(led[n]))
+        said |= _sentences(index.passages[int(index.bodies[shown])].text)
+        articles[passage.article_id] = articles.get(passage.article_id, 0) + 1
+        chosen.append((n, shown))
         if len(chosen) == top:
             break
     return chosen
 
 
-def _widened(body: int, index: PassageIndex) -> int:
-    """The longest body below the same heading that contains this one and is still short."""
-    text = index.passages[int(index.bodies[body])].text
-    best, best_chars = body, len(text)
-    for other in np.flatnonzero(index.headings == index.headings[body]).tolist():
-        wider = index.passages[int(index.bodies[other])].text
-        if best_chars < len(wider) <= WIDENED_CHARS_MAX and text in wider:
-            best, best_chars = other, len(wider)
-    return best
+def _sentences(text: str) -> set[str]:
+    return {sentence for line in text.split("\n") for sentence in split_sentences(line.removeprefix("• "))}
+
+
+def _widened(body: int, index: PassageIndex, strength: Floats, said: set[str], *, from_top: bool) -> int:
+    """The strongest short body below the same heading that holds this one, or, `from_top`, that begins there."""
+    below = np.flatnonzero(index.headings == index.headings[body]).tolist()
+    texts = {n: index.passages[int(index.bodies[n])].text for n in below}
+    own, first = texts[body], texts[below[0]]
+    wider = [
+        n
+        for n, text in texts.items()
+        if (text.startswith(first) if from_top else own in text)
+        and len(text) <= WIDENED_CHARS_MAX
+        and not said & _sentences(text)
+    ]
+    return max(wider, key=lambda n: float(strength[n] + WIDENED_LENGTH * index.lengths[n]), default=body)

@@ -24,7 +24,8 @@ _MONTHS = re.compile(
     r"|etage|klasse)",
     re.IGNORECASE,
 )
-_CUT = re.compile(r".*(?:[;:；：]\s|[,，、،]\s?|\s)", re.DOTALL)
+_PAUSE = re.compile(r".*(?:[,;:]\s|[；：，、،]\s?)", re.DOTALL)
+_SPACE = re.compile(r".*\s", re.DOTALL)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -66,7 +67,8 @@ def _next_char(text: str, at: int) -> str:
 def _cut(sentence: str) -> list[str]:
     pieces: list[str] = []
     while len(sentence) > CHARS_MAX:
-        found = _CUT.match(sentence, CHARS_MAX // 2, CHARS_MAX)
+        where = (CHARS_MAX // 2, CHARS_MAX)
+        found = _PAUSE.match(sentence, *where) or _SPACE.match(sentence, *where)
         at = found.end() if found else CHARS_MAX
         pieces.append(sentence[:at].strip())
         sentence = sentence[at:].strip()

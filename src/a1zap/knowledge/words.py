@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 # Function words: they tell the language, and they tell nothing about the topic. A word may stand in several lists.
 FUNCTION_WORDS: dict[str, frozenset[str]] = {
@@ -173,16 +174,15 @@ def guess_language(text: str) -> str:
     A guess for choosing our own phrases, not a finding: two words may be anything.
     """
     text = text[:_LANGUAGE_CHARS_MAX]
-    scripts: dict[str, int] = {}
-    for match in _SCRIPT.finditer(text):
-        scripts[match.lastgroup or "other"] = scripts.get(match.lastgroup or "other", 0) + 1
-    if not scripts:
-        return "en"
+    signs = Counter(match.lastgroup or "other" for match in _SCRIPT.finditer(text))
+    kana = signs.pop("ja", 0)
     # A sign stands for a whole syllable or word, where a letter does not.
-    weight = {"ja": 3, "han": 3, "ko": 2}
-    script = max(scripts, key=lambda name: scripts[name] * weight.get(name, 1))
-    if script in ("ja", "han"):
-        return "ja" if scripts.get("ja") else "zh"
+    weights = Counter({"han": 3 * (signs.pop("han", 0) + kana), "ko": 2 * signs.pop("ko", 0)}) + signs
+    if not weights:
+        return "en"
+    script = weights.most_common(1)[0][0]
+    if script == "han":
+        return "ja" if kana else "zh"
     if script in ("ar", "hi"):
         return script
     return _guess_latin(text.casefold()) if script == "latin" else "other"

@@ -1,6 +1,6 @@
 """Fit the gate's coefficients on the FIT desks, and measure them on desks they have not seen.
 
-    python tests/rooms/knowledge/fit_gate.py
+    python -m tests.rooms.knowledge.fit_gate
 
 An assertion is right when it holds the text that answers the question. Beside the questions as they are, each
 answerable one is asked again after its articles were taken away ("gone"): then every assertion is wrong.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
-from cases import FIT, GERMAN, HOLD_OUT, Case, Desk
+from tests.rooms.knowledge.cases import FIT, GERMAN, HOLD_OUT, Case, Desk
 
 from a1zap.embeddings.contract import Embedder
 from a1zap.embeddings.embedded import EmbeddedMiniLM
