@@ -150,7 +150,7 @@ def _postings(words: Sequence[Counter[str]]) -> dict[str, tuple[Rows, Floats]]:
 
 
 def rank_passages(
-    question: str, question_vector: Floats, index: PassageIndex, *, top: int = 12
+    question: str, question_vector: Floats, index: PassageIndex, *, top: int = 8
 ) -> list[Ranked]:
     """The bodies that fit best, best first: at most `top`, and of each article at most two that do not overlap.
 
@@ -202,15 +202,17 @@ def _word_scores(question: str, index: PassageIndex) -> tuple[Floats, Floats]:
 def _chosen(index: PassageIndex, strength: Floats, led: NDArray[np.bool_], top: int) -> list[tuple[int, int]]:
     """The strongest bodies, each with the body that is shown for it; no sentence is shown twice."""
     chosen: list[tuple[int, int]] = []
-    articles: dict[UUID, int] = {}
-    said: set[str] = set()
+    shown_of: dict[UUID, list[str]] = {}
     for n in np.argsort(-strength, kind="stable").tolist():
         passage = index.passages[int(index.bodies[n])]
-        if articles.get(passage.article_id, 0) == AN_ARTICLE_MAX or said & _sentences(passage.text):
+        before = shown_of.setdefault(passage.article_id, [])
+        if len(before) == AN_ARTICLE_MAX or any(passage.text in text for text in before):
+            continue
+        said = _sentences("\n".join(before)) if before else set[str]()
+        if said and said & _sentences(passage.text):
             continue
         shown = _widened(n, index, strength, said, from_top=bool(led[n]))
-        said |= _sentences(index.passages[int(index.bodies[shown])].text)
-        articles[passage.article_id] = articles.get(passage.article_id, 0) + 1
+        before.append(index.passages[int(index.bodies[shown])].text)
         chosen.append((n, shown))
         if len(chosen) == top:
             break
@@ -231,6 +233,6 @@ def _widened(body: int, index: PassageIndex, strength: Floats, said: set[str], *
         for n, text in texts.items()
         if (text.startswith(first) if from_top else own in text)
         and len(text) <= WIDENED_CHARS_MAX
-        and not said & _sentences(text)
+        and not (said and said & _sentences(text))
     ]
     return max(wider, key=lambda n: float(strength[n] + WIDENED_LENGTH * index.lengths[n]), default=body)
