@@ -18,7 +18,7 @@ from bench.backlog import measure_backlog
 from bench.chat_api import measure_chat_api
 from bench.floor import measure_floor
 from bench.growth import measure_growth
-from bench.measure import Say
+from bench.measure import Say, busy_share
 from bench.place import OUT, ROOT
 from bench.plan import LONG, SHORT, Plan
 from bench.profile import profile_whole_job
@@ -116,12 +116,14 @@ def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> 
         "commit": commit(),
         "machine": machine(),
         "plan": asdict(plan),
+        "busy_before": {},
     }
     failed = []
     for number, name in enumerate(chosen, 1):
         began = time.monotonic()
         head = f"[{number}/{len(chosen)} {name}]"
-        _say(f"{head} ...")
+        figures["busy_before"][name] = busy = busy_share(2.0)
+        _say(f"{head} the machine is {busy:.0%} busy with other things; measuring ...")
         try:
             figures[name] = uvloop.run(PARTS[name](plan, lambda line, head=head: _say(f"{head} {line}")))
         except Exception as error:  # the other parts' figures are worth having

@@ -30,9 +30,9 @@ LONG_CHAT = 1_000
 FILLER_CHATS = 10_000
 
 _FILLER_CHATS = """
-    INSERT INTO chats (owner_id, id, agent_id, channel_account_id, service, external_index, external_id_sealed,
+    INSERT INTO chats (owner_id, id, agent_id, channel_account_id, channel_kind, service, external_index, external_id_sealed,
                        last_seq, answered_seq, last_message_at)
-    SELECT c.owner_id, gen_random_uuid(), c.agent_id, c.channel_account_id, c.service, sha256(n::text::bytea),
+    SELECT c.owner_id, gen_random_uuid(), c.agent_id, c.channel_account_id, c.channel_kind, c.service, sha256(n::text::bytea),
            c.external_id_sealed, $2, $2, now() - interval '1 day'
     FROM (SELECT * FROM chats WHERE agent_id = $1 LIMIT 1) c, generate_series(1, $3) n
 """

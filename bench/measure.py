@@ -65,6 +65,13 @@ class Meter:
         return cpu_s(*self.helpers, without=counted) if self.helpers else 0.0
 
 
+def busy_share(seconds: float) -> float:
+    """How much of the machine is taken while we do nothing."""
+    before = machine_busy_s()
+    time.sleep(seconds)
+    return (machine_busy_s() - before) / seconds / (os.cpu_count() or 1)
+
+
 async def cut_windows(
     meter: Meter, tally: Tally, *, warm_up_s: float, window_s: float, count: int, say: Say
 ) -> list[Window]:

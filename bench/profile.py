@@ -112,27 +112,24 @@ def ensure_py_spy(say: Say) -> None:
 
 
 def table_of(stacks: str) -> list[str]:
-    """Lines of `own %  with callees %  function`, from py-spy's folded stacks."""
+    """Own time by function and by package, and what our own functions take with all they call."""
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
+    packages: Counter[str] = Counter()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
+        if frames[-1].startswith("_worker (concurrent/futures"):
+            continue  # a thread that waits for work
         own[frames[-1]] += int(count)
+        packages[re.sub(r".*\(([^/:)]+).*", r"\1", frames[-1])] += int(count)
         for frame in set(frames):
             whole[frame] += int(count)
     total = sum(own.values()) or 1
+    ours = [frame for frame, _ in whole.most_common() if "(a1zap/" in frame and "(a1zap/cli.py" not in frame]
     return [
-        f"  {n / total:6.1%} own {whole[frame] / total:6.1%} in all  {_short(frame)}"
-        for frame, n in own.most_common(TOP)
+        "  by package: " + ", ".join(f"{name} {n / total:.0%}" for name, n in packages.most_common(8)),
+        *(f"  {n / total:6.1%} own {whole[f] / total:6.1%} in all  {f}" for f, n in own.most_common(TOP)),
+        f"  our own {TOP} functions that take the most, with all that they call:",
+        *(f"  {whole[f] / total:6.1%} in all  {f}" for f in ours[:TOP]),
     ]
-
-
-def _short(frame: str) -> str:
-    for part in ("site-packages/", "lib/python3.11/", "/src/"):
-        frame = (
-            frame.replace(frame[frame.find("(") + 1 : frame.find(part) + len(part)], "")
-            if part in frame
-            else frame
-        )
-    return frame

@@ -270,7 +270,7 @@ renews this page. Nothing below is typed by hand.
 
 * **The machine**: {m["cpu"]}, {m["cores"]} cores, {m["memory_gb"]} GB, {m["system"]}, Python {m["python"]}, PostgreSQL
   {m["postgresql"]}, fdatasync of 8 kB {m["fdatasync_ms"]} ms. Commit {figures["commit"]}, {figures["at"]}. Other processes took up to
-  {noise:.0%} of the machine during a measure. Load generator and stubs run on the same cores as what they measure.
+  {noise:.0%} of the machine before or during a measure. Load generator and stubs run on the same cores as what they measure.
 * **The system**: `a1zap serve` as an operator starts it: its own PostgreSQL, fsync on, one worker, default settings, an owner on
   the unlimited plan. The model is a stub in a process of its own that streams twelve events in 0 ms; the provider is a stub in the
   load generator. CPU is user + system time of whole process trees from /proc, dead children included, divided by messages;
@@ -299,7 +299,7 @@ renews this page. Nothing below is typed by hand.
 
 
 def _noises(figures: Figures) -> list[float]:
-    found = []
+    found = list(figures["busy_before"].values())
     for part in (figures.get("whole_job"), figures.get("floor"), *(figures.get("agno") or {}).values()):
         if part is not None:
             found.append(part["noise"])
