@@ -87,6 +87,8 @@ async def disconnect_channel(
 
 
 async def _seen(tx: Tx, agent_id: UUID, account_id: UUID) -> ChannelAccountSeen:
+    if await store.read_agent(tx, agent_id) is None:
+        raise NotFound("there is no such agent")
     for seen in await channel_store.list_channel_accounts(tx, agent_id):
         if seen.id == account_id:
             return seen

@@ -45,7 +45,7 @@ def origin_of(request: Request) -> str:
 
 
 def spell_cursor(*place: object) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(orjson.dumps(place, default=str)).decode().rstrip("=")
 
 
 def read_id_cursor(cursor: str | None) -> UUID | None:
