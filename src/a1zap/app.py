@@ -38,7 +38,6 @@ from a1zap.turns.models import ModelFactory, ModelSource
 from a1zap.turns.take_turn import take_turn
 from a1zap.workflows.simple_reply import SimpleReply
 
-
 DELIVERY_PATIENCE = 40  # times `attempts_max`; with pauses of up to five minutes that is a day
 
 
@@ -139,6 +138,7 @@ async def open_house(
     # Wake-ups need PostgreSQL itself; behind a transaction pooler without a direct address we poll.
     listen_url = direct_url or (None if is_transaction_pooler(database_url) else database_url)
     db = await Database.open(database_url, connections_max=connections_max)
+    own_embedder = EmbeddedMiniLM()  # loads nothing before the first question
     wakeups = Wakeups(listen_url)
     async with Egress(allow=settings.egress_networks) as egress:
         keys = provider_keys(settings)
@@ -152,7 +152,7 @@ async def open_house(
             keyring=Keyring(master),
             egress=egress,
             channels=channels or shipped_channels(),
-            shelf=Shelf(db, embedder or EmbeddedMiniLM()),
+            shelf=Shelf(db, embedder or own_embedder),
             models=ModelSource(
                 make=make_model or (lambda name: model_from_name(name, keys=keys, egress=egress)),
                 default=settings.default_model or default_model(keys),
@@ -169,6 +169,7 @@ async def open_house(
             if stack is not None:
                 await stack.close()
             passwords.close()
+            own_embedder.close()
             await db.close()
 
 

@@ -15,6 +15,7 @@ from a1zap.embeddings.contract import Embedder
 from a1zap.knowledge import store
 from a1zap.knowledge.passages import Passage
 from a1zap.knowledge.rank import PassageIndex, Ranked, build_index, rank_passages
+from a1zap.knowledge.smalltalk import question_of
 
 _KEPT_MAX = 200  # agents whose index stays in memory; the rest is built again when asked
 RECALLED_MAX = 8
@@ -46,7 +47,8 @@ class Shelf:
         index = await self._index(owner_id, agent_id, revision)
         if not index.passages:
             return []
-        vector = (await self.embedder.embed([question]))[0]
+        # "Hi there, quick question: …" is embedded without its courtesies, which say nothing of what is asked.
+        vector = (await self.embedder.embed([question_of(question) or question]))[0]
         return rank_passages(question, vector, index)[:RECALLED_MAX]
 
     async def titles(self, owner_id: UUID, agent_id: UUID, *, revision: int) -> Sequence[str]:
