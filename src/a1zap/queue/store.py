@@ -18,7 +18,8 @@ _GROUP = "headers ->> 'x-pgmq-group'"
 
 # pgmq's own read_grouped_head aggregates the whole queue at each call (docs/performance.md has the figures at 100,000
 # waiting entries). This asks the same question the other way round: visible entries, oldest first, that nobody of
-# their lane stands before; one index probe each.
+# their lane stands before; one index probe each. The heads go into an array, because plans are kept without knowing
+# the limit: joined, PostgreSQL expects a tenth of the queue and reads all of it (14 to 20 ms a claim instead of 0.6 to 0.9).
 _CLAIM = {
     queue: f"""
     WITH heads AS (
@@ -27,7 +28,7 @@ _CLAIM = {
             SELECT 1 FROM pgmq.q_{queue} e WHERE e.{_GROUP} = q.{_GROUP} AND e.msg_id < q.msg_id)
         ORDER BY q.msg_id LIMIT $1 FOR UPDATE SKIP LOCKED)
     UPDATE pgmq.q_{queue} m SET vt = now() + $2::interval, read_ct = m.read_ct + 1, last_read_at = now()
-    FROM heads WHERE m.msg_id = heads.msg_id
+    WHERE m.msg_id = ANY (ARRAY(SELECT msg_id FROM heads))
     RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.message
     """
     for queue in QUEUES
