@@ -23,9 +23,13 @@ function readMessage(raw) {
 }
 
 export class Conversation {
-  /** `onChange()` after every change; `onAnswer(message)` when somebody has answered while we watched. */
-  constructor(agent, { onChange, onAnswer }) {
-    Object.assign(this, { agent, onChange, onAnswer });
+  /**
+   * onChange()         after every change
+   * onAnswer(message)  somebody has answered while we watched
+   * visit(agentId)     be known to the server as a visitor of this agent
+   */
+  constructor(agent, { onChange, onAnswer, visit }) {
+    Object.assign(this, { agent, onChange, onAnswer, visit });
     this.chatId = null;
     this.status = null;
     this.isTyping = false;
@@ -47,6 +51,7 @@ export class Conversation {
     this.chatId = chatId;
     this.unwatch = watchChat(chatId, {
       after,
+      before: () => this.visit(this.agent.id),
       onOpen: () => this.catchUp(),
       onEvent: (event) => this.take(event),
       onLost: (error) => this.changed({ lost: error }),

@@ -67,7 +67,7 @@ function leave() {
 function enter(chatId) {
   if (chatId && conversation?.chatId === chatId) return draw();
   conversation?.close();
-  conversation = new Conversation(agent, { onChange: draw, onAnswer: answered });
+  conversation = new Conversation(agent, { onChange: draw, onAnswer: answered, visit });
   renderTeach(byId("teach"), agent, (_, question) => say(question));
   scroller.stick();
   if (chatId) conversation.open(chatId);
