@@ -50,6 +50,8 @@ _DONE = -1
 _PLACE = re.compile(r"(\d{1,18})(?:-([0-9a-f]{32})-(?:(done)|(\d{1,9})-([0-9a-f]{8})))?")
 _BEGIN = b": you are watching a chat\nretry: 1000\n\n"
 _HEARTBEAT = b": still here\n\n"
+# No line breaks to the standard, and to many clients that cut text into lines all the same.
+_LINE_BREAKS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,9 @@ def frame(kind: str, content: BaseModel | dict[str, Any], event_id: str | None =
         if isinstance(content, BaseModel)
         else orjson.dumps(content, default=str)  # asyncpg has a UUID of its own
     )
+    for raw, escaped in _LINE_BREAKS:
+        if raw in data:
+            data = data.replace(raw, escaped)
     head = b"" if event_id is None else b"id: %b\n" % event_id.encode()
     return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), data)
 

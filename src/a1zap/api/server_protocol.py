@@ -18,6 +18,7 @@ from a1zap.api.edge import BODY_TIME_MAX_S as BODY_ANSWERED_AFTER_S
 HEAD_TIME_MAX_S = 10.0
 BODY_TIME_MAX_S = BODY_ANSWERED_AFTER_S + 2.0
 HEAD_BYTES_MAX = 64 * 1024
+LINGER_S = 1.0
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -45,6 +46,7 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         self._is_in_head = False
         self._head_bytes = 0
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
@@ -56,13 +58,15 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._timer is None and not self._has_open_request():
             # Empty lines before a request begin none, and end the keep-alive time-out all the same.
             self._time(HEAD_TIME_MAX_S)
         super().data_received(data)
         if self._is_in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            if self._head_bytes > HEAD_BYTES_MAX and not self._is_refused:
                 self.send_400_response("")
 
     def on_message_begin(self) -> None:
@@ -85,8 +89,12 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if self._head_bytes > HEAD_BYTES_MAX:
+            # Closed at once, with more of the head on its way, the answer would be lost with the connection.
+            self._is_refused = True
             self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self._time(LINGER_S)
             return
         super().send_400_response(msg)
 
