@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from tests.api.talk import ModelOnStrings, client, connect_a1base, new_agent
+from tests.conftest import MakeHouse
 
 from a1zap.api import shapes
 from a1zap.api.build import describe_api
-from tests.api.talk import ModelOnStrings, client, connect_a1base, new_agent
-from tests.conftest import MakeHouse
 
 DESCRIPTION = describe_api()
 OPERATIONS = [(m.upper(), p, o) for p, ms in DESCRIPTION["paths"].items() for m, o in ms.items()]

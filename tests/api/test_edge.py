@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvicorn
+from tests.api.talk import ModelOnStrings, client, new_agent
+from tests.conftest import MakeHouse, TestHouse
 
 from a1zap.api import edge, events, server_protocol
 from a1zap.api.server_protocol import HeadTimeoutProtocol
-from tests.api.talk import ModelOnStrings, client, new_agent
-from tests.conftest import MakeHouse, TestHouse
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
-
-from a1zap.api.build import describe_api
 from tests.api.talk import ModelOnStrings, client, new_agent, whole_stream
 from tests.conftest import MakeHouse, TestHouse
+
+from a1zap.api.build import describe_api
 
 NAUGHTY = (
     "undefined",
