@@ -29,10 +29,10 @@ async def test_what_is_written_offline_goes_out_once_and_in_order_when_the_netwo
     await expect(person.answers).to_have_count(1)
 
     await person.context.set_offline(True)
-    await expect(person.page.locator("#notice")).to_contain_text("You are offline")
     for text in ("first", "second", "third"):
         await person.write(text)
     await expect(person.page.locator(".message.own.waiting, .message.own.sending")).to_have_count(3)
+    await expect(person.page.locator("#notice")).to_contain_text("You are offline")
     assert await seqs(demo) == [1]
 
     await person.context.set_offline(False)

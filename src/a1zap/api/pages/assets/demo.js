@@ -3,7 +3,7 @@ import { askJson, Away, Refused } from "./ask.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { byId, fillTexts, show } from "./dom.js";
-import { renderLog } from "./log_view.js";
+import { heldText, renderLog } from "./log_view.js";
 import { messages } from "./messages.js";
 import { chatsPath, PUBLIC_AGENTS, visitorPath } from "./paths.js";
 import { Notices } from "./notices.js";
@@ -17,11 +17,13 @@ import { titles } from "./titles.js";
 import { tryNow, waitAwhile } from "./wait.js";
 
 const CHAT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const REST_AFTER_MS = 60_000;
 
 let agents = null; // null until the server has told us
 let agent = null;
 let chats = [];
 let conversation = null;
+let wasTyping = false;
 
 const notices = new Notices(byId("notice"), tryNow);
 const scroller = new Scroller(byId("scroll"), byId("jump"));
@@ -30,6 +32,7 @@ const drawer = wireDrawer(byId("side"), byId("main"), byId("open-side"), byId("c
 const outbox = new Outbox({
   onChange: draw,
   onAccepted: accepted,
+  onFailed: (_, reason) => announce(messages.failed(reason)),
   onState: (error) => notices.set("outbox", error),
   visit,
   visitAgain,
@@ -103,13 +106,19 @@ function accepted(entry, { id, data }) {
       conversation.open(data.chat_id, id);
     }
   }
+  if (data.held_reason) announce(heldText(data.held_reason, agent));
   draw();
   if (agent?.id === entry.agentId) loadChats(agent);
 }
 
 function answered(message) {
-  byId("announce").textContent = messages.says(agent.name, message.text);
+  announce(messages.says(agent.name, message.text));
   loadChats(agent);
+}
+
+/** Say it to those who do not see the page. */
+function announce(text) {
+  byId("announce").textContent = text;
 }
 
 // ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +187,8 @@ function draw() {
   scroller.keep(() => {
     show(byId("teach"), !conversation.chatId && !waiting.length);
     show(byId("earlier"), Boolean(conversation.earlier));
+    if (conversation.isTyping && !wasTyping) announce(messages.is_typing(agent.name));
+    wasTyping = conversation.isTyping;
     renderLog(byId("log"), conversation, waiting, {
       retry: (key) => outbox.retry(key),
       remove: (key) => outbox.remove(key),
@@ -202,14 +213,30 @@ function standOnHash() {
   history.replaceState(null, "", `/demo${location.hash || `#${slug}`}`);
 }
 
+/** A browser has six lines to one server: a page that nobody looks at gives its own back. */
+function restWhileHidden() {
+  let timer;
+  let isResting = false;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (document.hidden) {
+      timer = setTimeout(() => {
+        isResting = true;
+        conversation?.close();
+      }, REST_AFTER_MS);
+    } else if (isResting) {
+      isResting = false;
+      if (conversation?.chatId) conversation.open(conversation.chatId);
+    }
+  });
+}
+
 async function start() {
   fillTexts(messages);
   wireThemeButton(byId("theme"));
   byId("earlier").addEventListener("click", () => conversation.showEarlier().catch((error) => notices.set("stream", error)));
   addEventListener("hashchange", go);
-  addEventListener("offline", () => notices.set("network", messages.offline));
-  addEventListener("online", () => notices.set("network", null));
-  if (!navigator.onLine) notices.set("network", messages.offline);
+  restWhileHidden();
   setInterval(refreshTimes, 30_000);
   await loadAgents();
   standOnHash();

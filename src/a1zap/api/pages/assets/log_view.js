@@ -41,13 +41,18 @@ function messageItem(message, before, { isLast, agent, acts }) {
 }
 
 function ownElement(message, isLast, agent) {
-  const held = message.heldReason && (messages.held[message.heldReason] ?? messages.held.other)(agent.name);
+  const held = message.heldReason && heldText(message.heldReason, agent);
   return el(
     "li",
     { class: "message own" },
     ownLine(message.text, timeElement(message.at)),
     held ? el("p", { class: "below held" }, held) : isLast && el("p", { class: "below" }, messages.sent),
   );
+}
+
+/** Why a message is stored and not answered, for the person who wrote it. */
+export function heldText(reason, agent) {
+  return (messages.held[reason] ?? messages.held.other)(agent.name);
 }
 
 function ownLine(text, time) {

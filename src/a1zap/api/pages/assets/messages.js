@@ -28,7 +28,7 @@ export const messages = {
   // demo: choosing and beginning
   choose_title: "Who would you like to talk to?",
   choose_text:
-    "Two agents are ready. They answer from the articles they were given, name the article, and say so when they do not know.",
+    "Each of them knows some articles about its subject, answers from them, and says so when it does not know.",
   choose_subtitle: "Choose an agent",
   talk_to: (agent) => `Talk to ${agent}`,
   ask_agent: (agent, question) => `Ask ${agent}: ${question}`,

@@ -3,7 +3,7 @@ import { Refused } from "./ask.js";
 import { el } from "./dom.js";
 import { messages } from "./messages.js";
 
-const ORDER = ["network", "agents", "outbox", "stream", "place"];
+const ORDER = ["agents", "outbox", "stream", "place"];
 const GRACE_MS = 1_500; // a line that breaks and comes back at once is nobody's business
 
 export class Notices {
@@ -33,7 +33,8 @@ export class Notices {
       return { text: () => messages.slow_down(Math.max(0, Math.ceil((until - Date.now()) / 1000))), since: 0, ticks: true };
     }
     if (what instanceof Refused) return { text: () => what.message, since: 0 };
-    return { text: () => text ?? messages.away, since, canTry: true };
+    // A server on this very machine answers without any network: only what fails is told.
+    return { text: () => text ?? (navigator.onLine ? messages.away : messages.offline), since, canTry: true };
   }
 
   draw() {

@@ -12,11 +12,12 @@ export class Outbox {
   /**
    * onChange()                 an entry came, went or changed
    * onAccepted(entry, event)   the server has it; `event` is message.accepted
+   * onFailed(entry, reason)    the server will not have it; the entry stays until it is tried again or removed
    * onState(error)             null: the server is there; Away or a Refused with 429: we wait, and try again
    * visit(agentId)             be known to the server as a visitor of this agent; visitAgain: as a new one, if need be
    */
-  constructor({ onChange, onAccepted, onState, visit, visitAgain }) {
-    Object.assign(this, { onChange, onAccepted, onState, visit, visitAgain });
+  constructor({ onChange, onAccepted, onFailed, onState, visit, visitAgain }) {
+    Object.assign(this, { onChange, onAccepted, onFailed, onState, visit, visitAgain });
     this.entries = read();
     this.isRunning = false;
   }
@@ -75,7 +76,10 @@ export class Outbox {
     } catch (error) {
       const isHopeless = error instanceof Refused && error.status !== 429;
       this.change(entry.key, isHopeless ? { state: "failed", reason: error.message } : { state: "waiting" });
-      if (isHopeless) return true;
+      if (isHopeless) {
+        this.onFailed(entry, error.message);
+        return true;
+      }
       this.onState(error);
       await waitAwhile(failures + 1, null, (error.retryAfterS ?? 0) * 1000);
       return false;
