@@ -8,6 +8,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from a1zap.agents import store as agents
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.ids import new_id
 from a1zap.knowledge.model import Article
@@ -51,7 +52,7 @@ async def insert_article(
         list(passages),
         [v.astype("<f4").tobytes() for v in vectors],
     )
-    await _revise(tx, agent_id)
+    await agents.revise_knowledge(tx, agent_id)
     if row is None:
         raise LookupError("an INSERT … RETURNING returned nothing")
     return _article(row)
@@ -89,18 +90,8 @@ async def delete_article(tx: Tx, agent_id: UUID, article_id: UUID) -> bool:
     )
     if gone is None:
         return False
-    await _revise(tx, agent_id)
+    await agents.revise_knowledge(tx, agent_id)
     return True
-
-
-async def read_revision(tx: Tx, agent_id: UUID) -> int:
-    """Moves with every change of the agent's knowledge; 0 where it has none yet."""
-    revision = await tx.value(
-        "SELECT revision FROM knowledge_revisions WHERE owner_id = $1 AND agent_id = $2",
-        tx.owner_id,
-        agent_id,
-    )
-    return revision or 0
 
 
 async def read_passages(tx: Tx, agent_id: UUID, embedder: str) -> Sequence[Row]:
@@ -112,15 +103,6 @@ async def read_passages(tx: Tx, agent_id: UUID, embedder: str) -> Sequence[Row]:
         tx.owner_id,
         agent_id,
         embedder,
-    )
-
-
-async def _revise(tx: Tx, agent_id: UUID) -> None:
-    await tx.run(
-        """INSERT INTO knowledge_revisions AS r (owner_id, agent_id) VALUES ($1, $2)
-           ON CONFLICT (owner_id, agent_id) DO UPDATE SET revision = r.revision + 1""",
-        tx.owner_id,
-        agent_id,
     )
 
 

@@ -160,6 +160,7 @@ CREATE TABLE user_addresses (
     UNIQUE (owner_id, channel_kind, address_index),
     FOREIGN KEY (owner_id, user_id) REFERENCES conversation_users (owner_id, id) ON DELETE CASCADE
 );
+CREATE INDEX user_addresses_user_idx ON user_addresses (owner_id, user_id);  -- each delivery asks where to
 
 -- ── chats ───────────────────────────────────────────────────────────────────────────────────────────────────────
 CREATE TABLE chats (
