@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
 from a1zap.api.auth import VISITOR_COOKIE
 from a1zap.api.problems import PROBLEM_TYPE
@@ -51,10 +50,6 @@ _TAGS = (
     ("webhooks", "Where providers deliver."),
     ("instance", "For those who watch the instance."),
 )
-
-
-def operation_id(route: APIRoute) -> str:
-    return route.name
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -27,5 +27,10 @@ class JsonRoute(APIRoute):
 
 
 def new_router(*tags: str) -> APIRouter:
-    """A router whose routes read JSON so."""
-    return APIRouter(route_class=JsonRoute, tags=list(tags))
+    """A router whose routes read JSON so, and whose operations are called like their functions."""
+    return APIRouter(route_class=JsonRoute, tags=list(tags), generate_unique_id_function=_operation_id)
+
+
+def _operation_id(route: APIRoute) -> str:
+    """An operation is called as its function is."""
+    return route.name
