@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -99,9 +99,11 @@ class _Run:
         self.restarts.append((began_s, time.monotonic()))
 
     async def verdict(self, *, is_over: bool) -> Verdict:
+        # Taken before the tables are looked at: what was acknowledged or called by now must be in there.
+        said = [replace(one) for one in self.traffic.said]
+        calls = [replace(one) for one in self.provider.calls]
         evidence = await self.witness.look()
-        evidence.said = list(self.traffic.said)
-        evidence.calls = list(self.provider.calls)
+        evidence.said, evidence.calls, evidence.calls_since = said, calls, list(self.provider.calls)
         evidence.deaths = dict(self.house.deaths)
         evidence.restarts = list(self.restarts)
         evidence.refused = list(self.traffic.refused)
@@ -262,41 +264,32 @@ class _Witness:
 
     async def look(self) -> Evidence:
         evidence = Evidence()
-        inbound: list[Inbound] = []
-        outbound: list[Outbound] = []
         async with self._db.owned(self._owner_id) as tx:
             sealer = await self._keyring.sealer(tx)
-            names = await self._chat_names(tx, sealer)
+            # Turns before messages before chats: whatever is named by then is there by now.
+            turns = await tx.rows(
+                "SELECT chat_id, from_seq, to_seq, status FROM turns WHERE owner_id = $1", self._owner_id
+            )
             rows = await tx.rows(
                 """SELECT id, chat_id, seq, direction, sender_kind, content_sealed, external_id, status,
                           possible_duplicate, attempts, error FROM messages WHERE owner_id = $1 ORDER BY chat_id, seq""",
                 self._owner_id,
             )
-            for r in rows:
-                text = chats_store.open_content(sealer, r["id"], r["content_sealed"])
-                chat = names[r["chat_id"]]
-                if r["direction"] == "inbound":
-                    inbound.append(Inbound(chat, r["seq"], r["external_id"], serials_of(text)))
-                else:
-                    outbound.append(
-                        Outbound(
-                            r["id"],
-                            chat,
-                            r["seq"],
-                            text,
-                            r["status"],
-                            r["possible_duplicate"],
-                            r["sender_kind"],
-                            r["attempts"],
-                            r["error"],
-                        )
-                    )
-            turns = await tx.rows(
-                "SELECT chat_id, from_seq, to_seq, status FROM turns WHERE owner_id = $1", self._owner_id
-            )
-        evidence.inbound, evidence.outbound = inbound, outbound
+            names = await self._chat_names(tx, sealer)
         evidence.turns = [
             TurnRow(names[r["chat_id"]], r["from_seq"], r["to_seq"], r["status"]) for r in turns
+        ]
+        opened = [
+            (r, names[r["chat_id"]], chats_store.open_content(sealer, r["id"], r["content_sealed"]))
+            for r in rows
+        ]
+        evidence.inbound = [
+            Inbound(chat, r["seq"], r["external_id"], serials_of(text))
+            for r, chat, text in opened
+            if r["direction"] == "inbound"
+        ]
+        evidence.outbound = [
+            _outbound(r, chat, text) for r, chat, text in opened if r["direction"] == "outbound"
         ]
         evidence.steps, evidence.left = await self._behind_the_walls()
         return evidence
@@ -335,6 +328,20 @@ class _Witness:
         return [tuple(r) for r in found], dict(row)  # type: ignore[misc]
 
 
+def _outbound(row: Any, chat: str, text: str) -> Outbound:
+    return Outbound(
+        id=row["id"],
+        chat=chat,
+        seq=row["seq"],
+        text=text,
+        status=row["status"],
+        is_flagged=row["possible_duplicate"],
+        sender_kind=row["sender_kind"],
+        attempts=row["attempts"],
+        error=row["error"],
+    )
+
+
 # ── a run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -347,7 +354,7 @@ async def run_chaos(
 ) -> Verdict:
     """Do it, and judge. `database`: (app's, administrator's) address; without it a PostgreSQL is made for the run."""
     began_s = time.monotonic()
-    say({"plan": asdict(plan)})
+    say({"plan": {name: value for name, value in asdict(plan).items() if name != "weather"}})
     async with AsyncExitStack() as stack:
         forks = forks or await stack.enter_async_context(Forks())
         run = await stack.enter_async_context(_prepared(plan, forks, database))
@@ -366,15 +373,18 @@ async def run_chaos(
             verdict.blame("odd_end", end)
         if early is None and drained_s is None:
             verdict.blame("stuck", f"not all was answered {plan.drain_max_s} s after the last kill")
+        kills = run.kills + Counter({f"self_{k}": n for k, n in run.house.self_kills.items()})
+        verdict.facts.update(
+            cycles=sum(kills.values()),
+            database_restarts=len(run.restarts),
+            deliveries=run.traffic.deliveries,
+            repeats=run.traffic.repeats,
+        )
         say(
             {
                 "seed": plan.seed,
                 "mutant": plan.mutant,
-                "cycles": run.cycles + sum(run.house.self_kills.values()),
-                "kills": {**run.kills, **{f"self_{k}": n for k, n in run.house.self_kills.items()}},
-                "database_restarts": len(run.restarts),
-                "deliveries": run.traffic.deliveries,
-                "repeats": run.traffic.repeats,
+                "kills": kills,
                 "havoc_s": round(havoc_s, 1),
                 "drained_s": drained_s,
                 "seconds": round(time.monotonic() - began_s, 1),
@@ -405,7 +415,7 @@ async def _havoc(run: _Run, say: Callable[[dict[str, Any]], None]) -> Verdict | 
             await _kill_one(
                 run, dice, is_servers_turn=plan.server_every > 0 and (total + 1) % plan.server_every == 0
             )
-        if plan.stop_at_first and time.monotonic() - looked_s > 1:
+        if plan.stop_at_first and time.monotonic() - looked_s > 0.5:
             looked_s = time.monotonic()
             verdict = await run.verdict(is_over=False)
             if not verdict.is_clean:

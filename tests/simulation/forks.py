@@ -94,11 +94,19 @@ class Forks:
             child.ended.set_result(self._early.pop(pid))
         return child
 
+    @staticmethod
+    def _begun(asked: asyncio.Future[int], pid: int) -> None:
+        if not asked.cancelled():
+            asked.set_result(pid)
+            return
+        with suppress(ProcessLookupError):  # nobody wants it any more
+            os.kill(pid, signal.SIGKILL)
+
     async def _listen(self) -> None:
         while line := await self._reader.readline():
             said = json.loads(line)
             if "id" in said:
-                self._asked.pop(said["id"]).set_result(said["pid"])
+                self._begun(self._asked.pop(said["id"]), said["pid"])
                 continue
             child = self._children.pop(said["pid"], None)
             if child is None:

@@ -76,10 +76,15 @@ class TurnRow:
 
 @dataclass
 class Evidence:
-    """`deaths` and `restarts` in seconds of the monotonic clock, as the provider's times are."""
+    """`deaths` and `restarts` in seconds of the monotonic clock, as the provider's times are.
+
+    `said` and `calls` as they were before the tables were looked at, `calls_since` as they were afterwards: so a run
+    can be judged while it goes on.
+    """
 
     said: Sequence[Said] = ()
     calls: Sequence[SendCall] = ()
+    calls_since: Sequence[SendCall] = ()
     inbound: Sequence[Inbound] = ()
     outbound: Sequence[Outbound] = ()
     turns: Sequence[TurnRow] = ()
@@ -189,16 +194,15 @@ def _judge_sends(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> None
     for text, calls in calls_of.items():
         row = row_of.get(text)
         if row is None:
-            if is_over:
-                verdict.blame("sent_unknown", f"{text!r} was sent and is not in the tables")
-            continue
-        _judge_extra_calls(evidence, row, calls, verdict, is_over=is_over)
-    for row in evidence.outbound:
-        if row.is_flagged:
-            verdict.facts["flagged"] += 1
-        if _was_given_up(row, calls_of[row.text]):
+            verdict.blame("sent_unknown", f"{text!r} was sent and is not in the tables")
+        else:
+            _judge_extra_calls(evidence, row, calls, verdict)
+    calls_since = _by_text(evidence.calls_since)
+    for row in row_of.values():
+        verdict.facts["flagged"] += row.is_flagged
+        if _was_given_up(row, calls_since[row.text]):
             verdict.facts["given_up"] += 1
-        elif is_over and row.is_answer and not any(c.taken_s for c in calls_of[row.text]):
+        elif (is_over or row.status in LEFT) and not any(c.taken_s for c in calls_since[row.text]):
             verdict.blame("never_sent", f"{row.text!r} ({row.status}) never reached the provider")
 
 
@@ -214,20 +218,21 @@ def _judge_order_of_sends(taken: Iterable[SendCall], row_of: dict[str, Outbound]
 
 
 def _judge_extra_calls(
-    evidence: Evidence, row: Outbound, calls: Sequence[SendCall], verdict: Verdict, *, is_over: bool
+    evidence: Evidence, row: Outbound, calls: Sequence[SendCall], verdict: Verdict
 ) -> None:
     """A message that was taken may be sent again only by who could not know, and then it bears the flag."""
     known_taken: list[SendCall] = []
     for call in calls:
         if known_taken:
             verdict.facts["extra_calls"] += 1
+            verdict.facts[f"extra_calls_{call.account_id}"] += 1
             if not any(_end_was_unknown(evidence, earlier, call.came_s) for earlier in known_taken):
                 verdict.blame(
                     "extra_unexplained",
                     f"{row.text!r}: {known_taken[-1].caller} at {known_taken[-1].came_s:.3f} lived, "
                     f"{call.caller} called at {call.came_s:.3f}",
                 )
-            if is_over and not row.is_flagged:
+            if not row.is_flagged:
                 verdict.blame(
                     "extra_unflagged", f"{row.text!r} was taken {len(known_taken) + 1} times, no flag"
                 )
@@ -285,4 +290,8 @@ def serials_of(text: str) -> tuple[str, ...]:
 
 def shown(verdict: Verdict) -> dict[str, Any]:
     """As JSON wants it."""
-    return {"broken": dict(verdict.broken), "examples": dict(verdict.examples), **verdict.facts}
+    return {
+        "broken": dict(verdict.broken),
+        "examples": dict(verdict.examples),
+        **dict(sorted(verdict.facts.items())),
+    }
