@@ -19,7 +19,7 @@ from bench.chat_api import measure_chat_api
 from bench.floor import measure_floor
 from bench.growth import measure_growth
 from bench.measure import Say, busy_share
-from bench.place import OUT, ROOT
+from bench.place import OUT, ROOT, clear_logs
 from bench.plan import LONG, SHORT, Plan
 from bench.profile import profile_whole_job
 from bench.report import commit, machine, page, rows_of, table
@@ -43,7 +43,7 @@ async def _webhook(plan: Plan, say: Say) -> Any:
 
 
 async def _growth(plan: Plan, say: Say) -> Any:
-    return (await measure_growth(plan, say)).as_dict()
+    return [cost.as_dict() for cost in await measure_growth(plan, say)]
 
 
 async def _agno(plan: Plan, say: Say) -> Any:
@@ -100,9 +100,10 @@ def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> 
     backlog    one claim while 100,000 entries wait
 
     Without PARTS all of them run, about ten minutes. Ratios (agno, floor) need whole_job in the same run.
-    Everything runs on loopback, in folders below bench/out that are removed afterwards; logs and JSON stay there.
+    Everything runs on loopback, in folders below bench/out that are removed afterwards; JSON and logs stay there.
     Stop other work on the machine first: the share it took is printed as noise.
     """
+    clear_logs()
     if profile:
         uvloop.run(profile_whole_job(_say))
         return

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import Load, Meter, Say, Tally, cut_windows, summarise
-from bench.place import OUT, PYTHON, ROOT, private_postgres, work_folder
+from bench.place import OUT, PYTHON, ROOT, log_file, private_postgres, work_folder
 from bench.plan import CHATS, Plan
 from bench.processes import free_port, running, stub_model, tail, wait_until_ready
 from bench.wire import connect, request_bytes
@@ -71,8 +71,7 @@ def ensure_installed(say: Say) -> None:
 async def _measure(way: Way, plan: Plan, say: Say) -> Load:
     with work_folder("agno") as folder, stub_model(PYTHON, ROOT) as (model_url, stub_pid):
         async with _database(way, folder) as (address, postmaster):
-            port, log = free_port(), OUT / f"{way.name}.log"
-            log.unlink(missing_ok=True)
+            port, log = free_port(), log_file(way.name)
             env = {
                 **os.environ,
                 "BENCH_MODE": way.mode,

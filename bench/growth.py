@@ -2,14 +2,14 @@
 
 The same load each time: 5 messages in each of 128 chats, 32 at once, closed loop. The measured chats are real: made by webhooks, and filled
 with messages that are sealed as the stores seal them, because every turn opens the newest of them. The million around
-them is dummy bytes in 10,000 chats of the same owner and agent, with their turns; nobody opens those.
+them is dummy bytes in 10,000 chats of the same owner and agent, with their people and turns; nobody opens those.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +36,22 @@ _FILLER_CHATS = """
            c.external_id_sealed, $2, $2, now() - interval '1 day'
     FROM (SELECT * FROM chats WHERE agent_id = $1 LIMIT 1) c, generate_series(1, $3) n
 """
+_FILLER_PEOPLE = """
+    WITH owner AS (SELECT owner_id FROM a1_agents WHERE id = $1),
+    person AS (
+        INSERT INTO conversation_users (owner_id, id, name_sealed)
+        SELECT owner_id, gen_random_uuid(), decode(repeat('5a', 50), 'hex') FROM owner, generate_series(1, $2)
+        RETURNING owner_id, id),
+    address AS (
+        INSERT INTO user_addresses (owner_id, id, user_id, channel_kind, address_index, address_sealed)
+        SELECT owner_id, gen_random_uuid(), id, 'a1base', sha256(id::text::bytea), decode(repeat('5a', 57), 'hex')
+        FROM person),
+    lonely AS (
+        SELECT c.id, row_number() OVER () AS n FROM chats c WHERE c.agent_id = $1
+        AND NOT EXISTS (SELECT 1 FROM chat_participants p WHERE p.owner_id = c.owner_id AND p.chat_id = c.id))
+    INSERT INTO chat_participants (owner_id, chat_id, user_id)
+    SELECT p.owner_id, lonely.id, p.id FROM (SELECT *, row_number() OVER () AS n FROM person) p JOIN lonely USING (n)
+"""
 _FILLER_MESSAGES = """
     INSERT INTO messages (owner_id, id, chat_id, seq, direction, sender_kind, channel_account_id, content_sealed,
                           raw_sealed, external_id, status, said_at, created_at)
@@ -60,50 +76,51 @@ _FILLER_TURNS = """
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One state's: medians over the rounds."""
+    """One state's, medians over the rounds; ratios are to the empty instance in the same round."""
 
     state: str
     cpu_ms: float
     p50_ms: float
+    cpu_ratio: float
+    p50_ratio: float
 
     def as_dict(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    costs: Sequence[Cost]
-    fill_s: float
-
-    def ratio(self, state: str, field: str = "cpu_ms") -> float:
-        by_state = {c.state: c for c in self.costs}
-        return getattr(by_state[state], field) / getattr(self.costs[0], field)
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "costs": [c.as_dict() for c in self.costs],
-            "cpu_ratios": {c.state: self.ratio(c.state) for c in self.costs[1:]},
-            "p50_ratios": {c.state: self.ratio(c.state, "p50_ms") for c in self.costs[1:]},
-            "fill_s": self.fill_s,
-        }
-
-
-async def measure_growth(plan: Plan, say: Say) -> Growth:
-    async with whole_house("growth") as (rig, provider, stub_pid):
-        bench = _Bench(rig, provider, stub_pid, plan, rig.add_agent("growth", settle_s=0), say)
-        costs = [await bench.cost("empty", bench.new_people)]
-        costs.append(await bench.cost("chat of 1,000 messages", bench.people_with_long_chats))
-        began = time.monotonic()
+async def measure_growth(plan: Plan, say: Say) -> list[Cost]:
+    """Three instances take turns, so that a noisy minute falls on all of them."""
+    around = f"{plan.filler_messages:,} messages around"
+    async with AsyncExitStack() as stack:
+        empty, long, full = [await _Bench.open(stack, plan, say) for _ in range(3)]
+        await long.people_with_long_chats()
+        await full.people_with_long_chats()
         say(f"filling in {plan.filler_messages:,} messages")
-        await bench.fill()
-        fill_s = time.monotonic() - began
-        costs.append(await bench.cost(f"{plan.filler_messages:,} messages around", bench.new_people))
-        costs.append(
-            await bench.cost(
-                f"chat of 1,000 messages, {plan.filler_messages:,} around", bench.people_with_long_chats
+        await full.fill()
+        states = {
+            "empty": (empty, empty.new_people),
+            "chat of 1,000 messages": (long, long.people_with_long_chats),
+            around: (full, full.new_people),
+            f"chat of 1,000 messages, {around}": (full, full.people_with_long_chats),
+        }
+        rounds: list[dict[str, tuple[float, float]]] = []
+        for number in range(plan.growth_rounds):
+            rounds.append(
+                {state: await bench.cost(await people()) for state, (bench, people) in states.items()}
             )
-        )
-        return Growth(costs, fill_s)
+            said = ", ".join(f"{state} {cpu_ms:.1f} ms" for state, (cpu_ms, _) in rounds[-1].items())
+            say(f"round {number + 1}/{plan.growth_rounds}, CPU a message: {said}")
+    return [_median_cost(state, rounds) for state in states]
+
+
+def _median_cost(state: str, rounds: Sequence[dict[str, tuple[float, float]]]) -> Cost:
+    return Cost(
+        state,
+        statistics.median(r[state][0] for r in rounds),
+        statistics.median(r[state][1] for r in rounds),
+        statistics.median(r[state][0] / r["empty"][0] for r in rounds),
+        statistics.median(r[state][1] / r["empty"][1] for r in rounds),
+    )
 
 
 @dataclass(slots=True)
@@ -113,23 +130,22 @@ class _Bench:
     stub_pid: int
     plan: Plan
     agent: Agent
-    say: Say
     people_so_far: int = 0
     long_chats: list[Person] = field(default_factory=list)
 
-    async def cost(self, state: str, find_people: Callable[[], Awaitable[list[Person]]]) -> Cost:
-        """The median of some rounds, each with people as `find_people` finds them."""
-        cpu_ms: list[float] = []
-        p50_ms: list[float] = []
-        for _ in range(self.plan.growth_rounds):
-            people, meter, tally = await find_people(), self.rig.meter(self.stub_pid), Tally()
-            before = meter.read()
-            await self._say(people, tally, self.plan.growth_messages)
-            taken_s = sum(meter.read().values()) - sum(before.values())
-            cpu_ms.append(taken_s / tally.done * 1000)
-            p50_ms.append(percentile(tally.latencies_s, 0.5) * 1000)
-        self.say(f"{state}: {statistics.median(cpu_ms):.1f} ms CPU a message")
-        return Cost(state, statistics.median(cpu_ms), statistics.median(p50_ms))
+    @classmethod
+    async def open(cls, stack: AsyncExitStack, plan: Plan, say: Say) -> _Bench:
+        say("starting an instance")
+        rig, provider, stub_pid = await stack.enter_async_context(whole_house("growth"))
+        return cls(rig, provider, stub_pid, plan, rig.add_agent("growth", settle_s=0))
+
+    async def cost(self, people: list[Person]) -> tuple[float, float]:
+        """CPU milliseconds a message, and the median latency in milliseconds."""
+        meter, tally = self.rig.meter(self.stub_pid), Tally()
+        before = meter.read()
+        await self._say(people, tally, self.plan.growth_messages)
+        taken_s = sum(meter.read().values()) - sum(before.values())
+        return taken_s / tally.done * 1000, percentile(tally.latencies_s, 0.5) * 1000
 
     async def _say(self, people: list[Person], tally: Tally, messages: int) -> None:
         await all_talk(people, self.rig.port, self.provider, tally, at_once=CHATS, messages=messages)
@@ -163,9 +179,9 @@ class _Bench:
             await keeper.execute("SET session_replication_role = replica")
             a_chat = max(2, self.plan.filler_messages // FILLER_CHATS)
             agent_id = UUID(self.agent.id)
-            await keeper.execute(
-                _FILLER_CHATS, agent_id, a_chat, self.plan.filler_messages // a_chat, timeout=600
-            )
+            chats = self.plan.filler_messages // a_chat
+            await keeper.execute(_FILLER_CHATS, agent_id, a_chat, chats, timeout=600)
+            await keeper.execute(_FILLER_PEOPLE, agent_id, chats, timeout=600)
             await keeper.execute(_FILLER_MESSAGES, agent_id, a_chat, timeout=900)
             await keeper.execute(_FILLER_TURNS, agent_id, a_chat, timeout=900)
             # What autovacuum does within the minute, so that no figure depends on when it comes.

@@ -15,6 +15,7 @@ from a1zap.db.place import make_database
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "out"
+LOGS = OUT / "logs"  # of the newest run
 PYTHON = sys.executable
 
 
@@ -27,6 +28,15 @@ def work_folder(name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def log_file(name: str) -> Path:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return LOGS / f"{name}.log"
+
+
+def clear_logs() -> None:
+    shutil.rmtree(LOGS, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ class Plan:
     chat_calls: int = 300
     webhook_s: float = 20.0
     growth_messages: int = 5  # in each of 128 chats, in each state and round
-    growth_rounds: int = 3
+    growth_rounds: int = 5
     filler_messages: int = 1_000_000
     starts: int = 3
     claims: int = 100
@@ -31,7 +31,7 @@ SHORT = Plan(
     chat_calls=50,
     webhook_s=5.0,
     growth_messages=2,
-    growth_rounds=1,
+    growth_rounds=2,
     filler_messages=100_000,
     starts=1,
     claims=20,

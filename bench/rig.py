@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Meter
-from bench.place import OUT, PYTHON, ROOT, Postgres, private_postgres
+from bench.place import PYTHON, ROOT, Postgres, log_file, private_postgres
 from bench.processes import command_line, free_port, running, tree, wait_until_ready
 
 EMAIL = "bench@example.com"
@@ -109,8 +109,7 @@ async def open_rig(
 ) -> AsyncGenerator[Rig]:
     """Start an instance in `folder`, with an owner and a key; `is_watched`: PostgreSQL counts its statements."""
     env = rig_environment(folder, model_url)
-    log = OUT / "a1zap.log"
-    log.unlink(missing_ok=True)
+    log = log_file(folder.name)
     async with contextlib.AsyncExitStack() as stack:
         if is_watched:  # started by us with the extension in it; the instance attaches to what runs
             await stack.enter_async_context(private_postgres(folder / "data", settings=WATCHING))

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 
 from bench.measure import Say
-from bench.place import OUT, work_folder
+from bench.place import log_file, work_folder
 from bench.plan import Plan
 from bench.processes import command_line, memory, tree
 from bench.rig import rig_environment, started
@@ -32,8 +32,7 @@ async def measure_start(plan: Plan, say: Say) -> Start:
     """As `make run` starts it, demo agents and their articles included; without a model's key."""
     firsts: list[float] = []
     laters: list[float] = []
-    log = OUT / "start.log"
-    log.unlink(missing_ok=True)
+    log = log_file("start")
     held = memory([])
     for number in range(plan.starts):
         with work_folder("start") as folder:
