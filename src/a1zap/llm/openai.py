@@ -114,7 +114,8 @@ class AnswerReader:
             self._tokens = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
         found: list[ModelEvent] = []
         for choice in event.get("choices") or ():
-            delta: dict[str, Any] = choice.get("delta") or {}
+            # A server that cannot stream puts the whole message where the pieces would stand.
+            delta: dict[str, Any] = choice.get("delta") or choice.get("message") or {}
             text: str | None = delta.get("content") or delta.get("refusal")
             if text:
                 found.append(Text("" + text))

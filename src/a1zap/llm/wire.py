@@ -82,6 +82,10 @@ async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> As
             if stream.status != 200:
                 raise await _failure(name, stream)
             answer = _Answer(reader, limits.answer_max_chars)
+            if stream.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
+                # Some compatible servers cannot stream, and answer whole whatever they were asked for.
+                for event in answer.read_whole(await stream.read(limits.wire_max_bytes)):
+                    yield event
             while not answer.is_done and (chunk := await stream.next_chunk()):
                 for event in answer.read(chunk):
                     yield event
@@ -119,6 +123,11 @@ class _Answer:
             elif not line and self._data:
                 found += self._event()
         return found
+
+    def read_whole(self, document: bytes) -> list[ModelEvent]:
+        """What an answer says that came as one JSON document. Raises BadAnswer: nonsense, or too much of it."""
+        self._data = [document] if document else []
+        return list(self._event()) if self._data else []
 
     def end(self, *, bytes_sent: int) -> list[ModelEvent]:
         """The last events, `Finished` at their end. Raises BadAnswer: it broke off, or there is nothing in it."""
