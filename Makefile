@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+# uv keeps what it downloads below HOME; where that may not be written, it keeps nothing.
+CACHE = $$(c="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/uv}"; mkdir -p "$$c" 2>/dev/null && test -w "$$c" || echo --no-cache)
+SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet $(CACHE)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,11 +20,11 @@ $(UV):
 # The stamps make a second `make run` start in seconds: nothing is resolved or installed again until the lock changes.
 $(VENV)/.runtime: $(UV) pyproject.toml uv.lock
 	@echo "installing what a1zap needs (once, about a minute) ..."
-	@UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --no-dev --inexact --quiet
+	@$(SYNC) --no-dev
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	@UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet
+	@$(SYNC)
 	@touch $@
 
 setup: $(VENV)/.runtime ## install a1zap into .venv from the locked list
