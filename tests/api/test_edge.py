@@ -376,6 +376,27 @@ async def test_readiness_names_what_is_missing(served: TestHouse):
     assert behind.status_code == 503 and "20261123000003" in behind.json()["detail"]
 
 
+async def test_without_its_database_the_house_says_so_and_when_to_come_back(served: TestHouse):
+    owner = await served.owner()
+    async with client(served, owner) as http:
+        agent_id = await new_agent(http)
+        served.db.terminate()
+        raw = b"{}"
+        answers = [
+            await http.get("/api/agents"),
+            await http.post(f"/api/agents/{agent_id}/chat", json={"message": "hi"}),
+            await http.post("/api/webhooks/messaging", content=raw, headers={"x-agent-id": agent_id}),
+            await http.post("/api/auth/sign-in", json={"email": "a@b.c", "password": "x" * 12}),
+            await http.get("/readyz"),
+        ]
+        alive = await http.get("/healthz")
+        metrics = await http.get("/metrics")
+    for answer in answers:
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert alive.status_code == metrics.status_code == 200
+
+
 async def test_metrics_count_by_route_and_not_by_address(make_house: MakeHouse):
     house = await make_house(serve=True, settings={"metrics_token": "let me see"})
     owner = await house.owner()

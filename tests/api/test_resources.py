@@ -34,6 +34,7 @@ async def test_an_agent_needs_only_a_name(served: TestHouse):
     assert made.json()["handle"] == "cafe_zurich_sohne" and again.json()["handle"] == "cafe_zurich_sohne_2"
     assert nameless.json()["handle"] == "agent"
     assert made.json()["status"] == "active" and made.json()["version"] == 1
+    assert made.json()["model_settings"] == made.json()["message_settings"] == {}
     assert [(c["kind"], c["webhook_url"]) for c in channels] == [("web", None), ("api", None)]
 
 

@@ -98,13 +98,14 @@ async def test_a_key_goes_as_far_as_its_scopes(served: TestHouse):
             await http.post(f"/api/agents/{uuid4()}/chat", json={"message": "hi"}, headers=reader),
             await http.get(f"/api/chats/{uuid4()}", headers=reader),
         ]
+        whoever = await http.get("/api/auth/me", headers=reader)
         minter = (await http.post("/api/keys", json={"name": "minter", "scopes": ["keys:write"]})).json()
         beyond = await http.post(
             "/api/keys",
             json={"name": "more", "scopes": ["agents:write"]},
             headers={"authorization": f"Bearer {minter['key']}"},
         )
-    assert can.status_code == 200
+    assert can.status_code == 200 and whoever.json()["scopes"] == ["agents:read"]
     assert {a.status_code for a in cannot} == {403}
     assert beyond.status_code == 403 and beyond.json()["field"] == "scopes"
 
@@ -364,6 +365,8 @@ async def test_a_visitor_writes_to_a_public_agent_and_reads_only_their_own(talki
             assert "HttpOnly" in cookie and "samesite=lax" in cookie.lower()
         said = await ada.post(f"/api/agents/{public}/chat", json={"message": "hello"}, headers=own)
         chat_id = said.json()["chat_id"]
+        bearer = {"authorization": f"Bearer {ada.cookies['a1zap_visitor']}"}
+        by_bearer = await nobody.get(f"/api/chats/{chat_id}", headers=bearer)
         hers = (await ada.get(f"/api/agents/{public}/conversations")).json()
         others = (await eve.get(f"/api/agents/{public}/conversations")).json()
         read = await ada.get(f"/api/chats/{chat_id}/messages")
@@ -407,7 +410,7 @@ async def test_a_visitor_writes_to_a_public_agent_and_reads_only_their_own(talki
     assert {a.status_code for a in hidden} == {404} and len({a.content for a in hidden}) == 1
     assert {a.status_code for a in forbidden} == {403}
     assert {a.status_code for a in elsewhere} == {404} and len({a.content for a in elsewhere}) == 1
-    assert crossed.status_code == 403
+    assert crossed.status_code == 403 and by_bearer.status_code == 200
     assert [a["id"] for a in listed] == [public]
 
 

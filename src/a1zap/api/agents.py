@@ -92,8 +92,8 @@ class AgentWanted(Wanted):
     agent_type: AgentType = "personal"
     status: AgentStatus = "active"
     system_prompt: SystemPrompt = ""
-    model_settings: ModelSettings = ModelSettings.model_construct(fallbacks=[])
-    message_settings: MessageSettings = MessageSettings.model_construct(split_paragraphs=False)
+    model_settings: ModelSettings | None = None
+    message_settings: MessageSettings | None = None
     respond_only_when_mentioned: bool = Field(
         default=False, description="In groups: silent unless spoken to."
     )

@@ -36,8 +36,8 @@ async def the_house(request: Request) -> ApiHouse:
 House = Annotated[ApiHouse, Depends(the_house)]
 
 
-def signed_in(scope: Scope, *, visitors: bool = False) -> Callable[[Request], Awaitable[Principal]]:
-    """The dependency of an operation that needs `scope`; with `visitors`, those of public agents may use it too.
+def signed_in(scope: Scope | None, *, visitors: bool = False) -> Callable[[Request], Awaitable[Principal]]:
+    """The dependency of an operation that needs `scope`, or None of them; with `visitors`, those of public agents may use it too.
 
     Raises:
         NotSignedIn: nobody asks, or somebody whose credential does not count.
@@ -48,7 +48,7 @@ def signed_in(scope: Scope, *, visitors: bool = False) -> Callable[[Request], Aw
         who = await recognise(request.app.state.house, request)
         if who.visitor is not None and not visitors:
             raise NotAllowed("visitors may write to this agent and read their own chats, nothing else")
-        if scope not in who.scopes:
+        if scope is not None and scope not in who.scopes:
             raise NotAllowed(f"this needs the scope '{scope}', which the key does not have")
         return who
 
@@ -56,6 +56,7 @@ def signed_in(scope: Scope, *, visitors: bool = False) -> Callable[[Request], Aw
 
 
 # One a scope, so that endpoints read `who: AgentsReader`.
+Anyone = Annotated[Principal, Depends(signed_in(None))]
 AgentsReader = Annotated[Principal, Depends(signed_in("agents:read"))]
 AgentsWriter = Annotated[Principal, Depends(signed_in("agents:write"))]
 ChatsReader = Annotated[Principal, Depends(signed_in("chats:read"))]

@@ -44,6 +44,7 @@ from a1zap.live.store import find_event
 
 MESSAGE_BYTES_MAX = 16_000
 PATIENCE_BEYOND_MODEL_S = 15.0  # settle time, lanes and writing come on top of what the models may take
+_FIRST_LOOK_S = 0.01
 _SPACING_S = 0.005
 _PREFER_WAIT = re.compile(r"(?:^|,)\s*wait=(\d{1,4})\s*(?:,|$)")
 
@@ -265,19 +266,27 @@ async def _wait_for_turn(ask: _Ask) -> _Outcome | None:
     """How it ended; None where it goes on beyond the asker's patience."""
     loop = asyncio.get_running_loop()
     with ask.house.wakeups.waiting_for(chat_topic(ask.chat_id)) as woken:
+        if not ask.said.is_repeat:
+            # No turn is that quick; one that was all the same is found by the look that follows.
+            await _rest(woken, min(_FIRST_LOOK_S, ask.until_s - loop.time()))
         while True:
             woken.clear()
             looked_s = loop.time()
             outcome = await _look(ask)
             if outcome is not None or looked_s >= ask.until_s:
                 return outcome
-            try:
-                async with asyncio.timeout(min(ask.house.settings.poll_s, max(0.0, ask.until_s - looked_s))):
-                    await woken.wait()
-            except TimeoutError:
-                continue
-            # Every piece of a draft wakes us, and we only want to know about the end.
-            await asyncio.sleep(max(0.0, looked_s + _SPACING_S - loop.time()))
+            if await _rest(woken, min(ask.house.settings.poll_s, ask.until_s - looked_s)):
+                # Every piece of a draft wakes us, and we only want to know about the end.
+                await asyncio.sleep(max(0.0, looked_s + _SPACING_S - loop.time()))
+
+
+async def _rest(woken: asyncio.Event, at_most_s: float) -> bool:
+    """Wait to be woken; False where nobody did in that time."""
+    try:
+        async with asyncio.timeout(max(0.0, at_most_s)):
+            return await woken.wait()
+    except TimeoutError:
+        return False
 
 
 async def _look(ask: _Ask) -> _Outcome | None:

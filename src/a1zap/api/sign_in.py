@@ -21,7 +21,7 @@ from a1zap.accounts.sign_in import (
 )
 from a1zap.accounts.store import read_owner
 from a1zap.accounts.tokens import SESSION_COOKIE, expired_session_cookie, session_cookie
-from a1zap.api.auth import AgentsReader, House, recognise
+from a1zap.api.auth import Anyone, House, recognise
 from a1zap.api.house import ApiHouse
 from a1zap.api.rates import (
     SIGN_IN_ADDRESS_BURST,
@@ -130,7 +130,7 @@ async def sign_an_owner_out(request: Request, house: House) -> Response:
 
 
 @router.get("/api/auth/me")
-async def read_who_i_am(house: House, who: AgentsReader) -> MeShape:
+async def read_who_i_am(house: House, who: Anyone) -> MeShape:
     """Who is asking."""
     return await _me(house, who)
 
