@@ -71,6 +71,9 @@ async def test_the_demo_page_in_every_look_empty_and_full(demo, visit, tmp_path)
     await person.go()
     await expect(person.page.locator(".card")).to_have_count(2)
     await look(person, "choose", tmp_path)
+    await expect(person.page.get_by_role("heading", name="Who would you like to talk to?")).to_be_in_viewport(
+        ratio=1
+    )
     await person.page.set_viewport_size(WIDE)
     await person.go("/demo#harbor/new")
     await expect(person.page.locator("#teach h2")).to_be_visible()

@@ -32,7 +32,7 @@ async def test_what_is_written_offline_goes_out_once_and_in_order_when_the_netwo
     for text in ("first", "second", "third"):
         await person.write(text)
     await expect(person.page.locator(".message.own.waiting, .message.own.sending")).to_have_count(3)
-    await expect(person.page.locator("#notice")).to_contain_text("You are offline")
+    await expect(person.page.get_by_text("You are offline")).to_be_visible()
     assert await seqs(demo) == [1]
 
     await person.context.set_offline(False)
@@ -80,7 +80,7 @@ async def test_a_message_written_while_the_server_was_away_outlives_a_reload(dem
     await person.page.route("**/api/agents/*/chat*", lambda route: route.abort())
     await person.go("/demo#harbor/new")
     await person.write("hello")
-    await expect(person.page.locator("#notice")).to_contain_text("The server does not answer")
+    await expect(person.page.get_by_text("The server does not answer")).to_be_visible()
     await person.page.reload()
     await expect(person.own).to_have_text("hello")
     await expect(person.page.get_by_role("button", name="Try now")).to_be_visible()
@@ -153,7 +153,7 @@ async def test_a_paused_agent_a_long_message_and_an_absent_server_are_explained(
     person.expected.extend(NETWORK_TROUBLE)
     await person.page.route("**/api/public-agents", lambda route: route.abort())
     await person.go("/demo#harbor/new")
-    await expect(person.page.locator("#notice")).to_contain_text("This page tries again by itself")
+    await expect(person.page.get_by_text("This page tries again by itself")).to_be_visible()
     await person.page.unroute("**/api/public-agents")
     await expect(person.page.locator("#title")).to_have_text("Harbor")
     await person.page.locator("#composer").fill("é" * 8_001)

@@ -65,6 +65,7 @@ function leave() {
   chats = [];
   renderChoose(byId("choose"), agents, begin);
   draw();
+  scroller.toTop();
 }
 
 function enter(chatId) {
@@ -180,8 +181,8 @@ function draw() {
   renderSide(byId("nav"), { agents, agent, chats, chatId: conversation?.chatId });
   show(byId("choose"), !conversation);
   show(byId("talk"), Boolean(conversation));
-  show(byId("bottom"), Boolean(conversation) || notices.isSaying);
   show(byId("composer-form"), Boolean(conversation));
+  show(byId("hint"), Boolean(conversation));
   if (!conversation) return;
   notices.set("stream", conversation.lost instanceof Refused ? messages.no_such_chat : conversation.lost);
   scroller.keep(() => {

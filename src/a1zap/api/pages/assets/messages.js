@@ -84,7 +84,7 @@ export const messages = {
   away_agents: "The server does not answer, so there is nobody to talk to yet. This page tries again by itself.",
   slow_down: (seconds) => `Too many messages at once. The next one goes out in ${seconds} s.`,
   no_agents_title: "Nobody to talk to yet",
-  no_agents_text: "No agent of this server is public. Its owner can make one public on the owner's page.",
+  no_agents_text: 'No agent of this server is public. Its owner makes one so with PATCH /api/agents/{id} {"version": 1, "is_public": true}.',
   no_such_agent: (handle) => `There is no public agent "${handle}" here. Choose another.`,
   no_such_chat: "This chat is not yours, or is not here any more. You can begin a new one.",
 

@@ -11,10 +11,6 @@ export class Notices {
     Object.assign(this, { element, onTry, current: new Map(), timer: null });
   }
 
-  get isSaying() {
-    return this.current.size > 0;
-  }
-
   /** Say `what` (an error, a text, or null for "all is well") about one source. */
   set(source, what, text = null) {
     if (!what && !this.current.has(source)) return;

@@ -8,7 +8,7 @@ export class Scroller {
     Object.assign(this, { area, jump, isSticky: true });
     area.addEventListener("scroll", () => {
       this.isSticky = this.isAtEnd();
-      show(jump, !this.isSticky);
+      this.settle();
     });
     jump.addEventListener("click", () => this.stick());
     // A phone's keyboard and a growing field make the area smaller.
@@ -25,9 +25,16 @@ export class Scroller {
     this.settle();
   }
 
+  /** For what is read from its beginning. */
+  toTop() {
+    this.isSticky = false;
+    this.area.scrollTop = 0;
+    this.settle();
+  }
+
   settle() {
     if (this.isSticky) this.area.scrollTop = this.area.scrollHeight;
-    show(this.jump, !this.isSticky && !this.isAtEnd());
+    show(this.jump, !this.isSticky && !this.isAtEnd() && this.topmost() !== undefined);
   }
 
   /** Draw, and stay at the end, or at the message that is being read. */
