@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ TRANSIENT = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a goodbye that came while the connection was idle, before its end did
     asyncpg.TooManyConnectionsError,
     OSError,
 )
@@ -159,6 +161,7 @@ class Database:
         except TRANSIENT as error:
             if not _is_gone(error, connection):
                 raise
+            _throw_away(connection)
             raise _gone(error) from error
         finally:
             await self._pool.release(connection)
@@ -179,30 +182,43 @@ class Database:
             await connection.execute("COMMIT")
         except BaseException as error:
             gone = _is_gone(error, connection)
-            await self._roll_back(connection)
+            await asyncio.shield(self._roll_back_and_release(connection))
             if gone:
                 raise _gone(error) from error
             raise
-        finally:
-            await self._pool.release(connection)
+        await self._pool.release(connection)
         tx.committed()
+
+    async def _roll_back_and_release(self, connection: Any) -> None:
+        """Back into the pool, clean. Whoever is cancelled again meanwhile must not stop this half-way: shield it."""
+        await self._roll_back(connection)
+        await self._pool.release(connection)
 
     async def _roll_back(self, connection: Any) -> None:
         # A connection that cannot be rolled back may hold anything: it is thrown away, not given to the next.
         try:
-            if connection.is_closed():
-                return
-            await connection.execute("ROLLBACK", timeout=5)
+            if not _is_closed(connection):
+                await connection.execute("ROLLBACK", timeout=5)
         except (*TRANSIENT, TimeoutError, asyncpg.PostgresError):
-            # One that was lost meanwhile has left the pool by itself, and says so.
-            with suppress(asyncpg.InterfaceError):
-                connection.terminate()
+            _throw_away(connection)
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # one that was lost has left the pool by itself, and says so
+
+
+def _throw_away(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def _is_gone(error: BaseException, connection: Any) -> bool:
     """Has the database gone away? An interface error on a living connection is a bug of ours, and must be seen."""
     if isinstance(error, asyncpg.InterfaceError):
-        return bool(connection.is_closed())
+        return _is_closed(connection)
     return isinstance(error, TRANSIENT)
 
 

@@ -55,7 +55,7 @@ class Wakeups:
 
     def say(self, topic: str) -> None:
         """Wake whoever waits for the topic: here at once, elsewhere within milliseconds."""
-        self._wake(topic)
+        self.wake_here(topic)
         self._unsaid.add(topic)
         self._has_unsaid.set()
 
@@ -72,20 +72,21 @@ class Wakeups:
             if not waiting:
                 del self._waiting[topic]
 
-    def _wake(self, topic: str) -> None:
+    def wake_here(self, topic: str) -> None:
+        """Wake whoever waits for the topic in this process, and nobody elsewhere."""
         for event in self._waiting.get(topic, ()):
             event.set()
 
     def _wake_all(self) -> None:
         for topic in list(self._waiting):
-            self._wake(topic)
+            self.wake_here(topic)
 
     async def _listen(self, url: str) -> None:
         def heard(_c: Any, pid: int, _channel: str, payload: object) -> None:
             if pid == self._telling_pid:
                 return  # our own words: whoever waits here was woken when they were said
             for topic in str(payload).split(","):
-                self._wake(topic)
+                self.wake_here(topic)
 
         await self._with_connection(url, "listening", lambda c: c.add_listener(CHANNEL, heard), self._stay)
 
