@@ -86,65 +86,61 @@ async def test_a_body_over_one_mebibyte_is_413_told_or_not(served: TestHouse):
     assert fits.status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("raw", "status"),
-    [
-        (b"{", 400),
-        (b'{"name": "Ada",}', 400),
-        (b'{"name": NaN}', 400),
-        (b'{"name": Infinity}', 400),
-        (b"{'name': 'Ada'}", 400),
-        (b'\xef\xbb\xbf{"name": "Ada"}', 400),
-        (b'{"name": "\xff\xfe"}', 400),
-        ('{"name": "Ada"}'.encode("utf-16"), 400),
-        (b'{"name": "a\x00b"}', 400),
-        (b"[" * 100_000, 400),
-        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, 400),
-        (b'{"name": "Ada", "name": "Eve"}', 201),
-        (b"", 422),
-        (b"null", 422),
-        (b"[]", 422),
-        (b"1e400", 400),
-        (b'"Ada"', 422),
-        (b'{"name": 1e999}', 400),
-        (b'{"__proto__": {}, "name": "Ada"}', 422),
-        (b'{"name": ' + b"1" * 5_000 + b"}", 400),
-    ],
+HOSTILE = (
+    (b"{", 400),
+    (b'{"name": "Ada",}', 400),
+    (b'{"name": NaN}', 400),
+    (b'{"name": Infinity}', 400),
+    (b"{'name': 'Ada'}", 400),
+    (b'\xef\xbb\xbf{"name": "Ada"}', 400),
+    (b'{"name": "\xff\xfe"}', 400),
+    ('{"name": "Ada"}'.encode("utf-16"), 400),
+    (b'{"name": "a\x00b"}', 400),
+    (b"[" * 100_000, 400),
+    (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, 400),
+    (b'{"name": "Ada", "name": "Eve"}', 201),
+    (b"", 422),
+    (b"null", 422),
+    (b"[]", 422),
+    (b"1e400", 400),
+    (b'"Ada"', 422),
+    (b'{"name": 1e999}', 400),
+    (b'{"__proto__": {}, "name": "Ada"}', 422),
+    (b'{"name": ' + b"1" * 5_000 + b"}", 400),
 )
-async def test_hostile_json_is_refused_and_nothing_breaks(served: TestHouse, raw: bytes, status: int):
-    owner = await served.owner()
-    async with client(served, owner) as http:
-        answer = await http.post("/api/agents", content=raw, headers={"content-type": "application/json"})
-    assert answer.status_code == status, answer.text
-    if status >= 400:
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert len(answer.content) < 2_000
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
+async def test_hostile_json_is_refused_and_nothing_breaks(served: TestHouse):
+    headers = {"content-type": "application/json"}
+    async with client(served, await served.owner()) as http:
+        for raw, status in HOSTILE:
+            answer = await http.post("/api/agents", content=raw, headers=headers)
+            assert answer.status_code == status, (raw[:50], answer.text)
+            if status >= 400:
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert len(answer.content) < 2_000
+
+
+async def test_what_does_not_say_that_it_is_json_is_415(served: TestHouse):
+    kinds = (
         "text/plain",
         "application/x-www-form-urlencoded",
         "multipart/form-data",
         "",
         "application/jsonp",
         "json",
-    ],
-)
-async def test_what_does_not_say_that_it_is_json_is_415(served: TestHouse, kind: str):
-    owner = await served.owner()
-    async with client(served, owner) as http:
-        answer = await http.post("/api/agents", content=b'{"name": "Ada"}', headers={"content-type": kind})
-    assert answer.status_code == 415, answer.text
-
-
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
-async def test_json_may_say_so_in_any_of_its_ways(served: TestHouse, kind: str):
-    owner = await served.owner()
-    async with client(served, owner) as http:
-        answer = await http.post("/api/agents", content=b'{"name": "Ada"}', headers={"content-type": kind})
-    assert answer.status_code == 201
+    )
+    fine = (
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/merge-patch+json",
+    )
+    async with client(served, await served.owner()) as http:
+        for kind in (*kinds, *fine):
+            headers = {"content-type": kind}
+            answer = await http.post("/api/agents", content=b'{"name": "Ada"}', headers=headers)
+            assert answer.status_code == (201 if kind in fine else 415), (kind, answer.text)
 
 
 async def test_every_error_is_a_problem(served: TestHouse):
