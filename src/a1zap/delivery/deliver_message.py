@@ -40,8 +40,8 @@ from a1zap.kit.errors import ChannelUnavailable, NotConfigured, Rejected
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
 from a1zap.people import store as people
-from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
+from a1zap.queue.work_off import finish_entry
 
 log = structlog.get_logger()
 
@@ -105,14 +105,14 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         sealer = await house.keyring.sealer(tx)
         row = await chats.read_unsent(tx, message_id)
         if row is None:  # delivered or failed already, or erased
-            await queue.finish(tx, entry)
+            await finish_entry(tx, house.wakeups, entry)
             return None
         account = await channel_store.read_channel_account(tx, sealer, row["channel_account_id"])
         if account is None:
             await chats.advance_status(
                 tx, message_id, "failed", house.clock.now(), error="channel disconnected"
             )
-            await queue.finish(tx, entry)
+            await finish_entry(tx, house.wakeups, entry)
             return None
         to_address = None
         if row["type"] == "individual" and row["first_participant"] is not None:
@@ -210,7 +210,7 @@ async def _end(
             external_id=sent.external_id if sent else None,
             hops=[asdict(hop)],
         )
-        await queue.finish(tx, attempt.entry)
+        await finish_entry(tx, house.wakeups, attempt.entry)
         await record_event(tx, attempt.entry.chat_id, "message.status", attempt.outbound.id)
         await _note_health(
             tx, house, attempt.account.id, "failing" if status == "failed" else "ok", error or "", now

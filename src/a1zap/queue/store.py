@@ -71,19 +71,22 @@ async def next_due_s(tx: Tx, queue: QueueName) -> float | None:
     )
 
 
-async def finish(tx: Tx, entry: Entry) -> None:
-    """Remove the entry, in the transaction that writes what came of it.
+async def finish(tx: Tx, entry: Entry) -> bool:
+    """Remove the entry, in the transaction that writes what came of it. Does another of its lane stand behind it?
 
     Raises:
         LeaseLost: another worker claimed it in the meantime; roll back.
     """
-    gone = await tx.value(
-        f"DELETE FROM pgmq.q_{entry.queue} WHERE msg_id = $1 AND read_ct = $2 RETURNING msg_id",
+    has_next = await tx.value(
+        f"""DELETE FROM pgmq.q_{entry.queue} m WHERE m.msg_id = $1 AND m.read_ct = $2
+            RETURNING EXISTS (
+                SELECT 1 FROM pgmq.q_{entry.queue} e WHERE e.{_GROUP} = m.{_GROUP} AND e.msg_id > m.msg_id)""",
         entry.id,
         entry.attempt,
     )
-    if gone is None:
+    if has_next is None:
         raise LeaseLost(f"{entry.queue} entry {entry.id}, attempt {entry.attempt}")
+    return bool(has_next)
 
 
 async def extend(tx: Tx, queue: QueueName, entries: Sequence[Entry], lease: timedelta) -> None:

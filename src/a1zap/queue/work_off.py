@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from a1zap.db.pool import Database, DatabaseUnavailable
+from a1zap.db.pool import Database, DatabaseUnavailable, Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.errors import Unavailable
 from a1zap.queue import store
@@ -25,6 +25,19 @@ OnBuried = Callable[[Entry, str], Awaitable[None]]
 def topic(queue: QueueName) -> str:
     """What is said when a queue has something new."""
     return f"lanes:{queue}"
+
+
+async def finish_entry(tx: Tx, wakeups: Wakeups, entry: Entry) -> None:
+    """Remove the entry, in the transaction that writes what came of it; the next of its lane is free with the commit.
+
+    Call it with the chat's row locked: who puts an entry in its lane has it too, so that none slips in unseen.
+
+    Raises:
+        LeaseLost: another worker claimed it in the meantime; roll back.
+    """
+    if await store.finish(tx, entry):
+        # Here only: this worker has a free hand, and nobody else was waiting for this lane.
+        tx.afterwards(lambda: wakeups.wake_here(topic(entry.queue)))
 
 
 async def work_off(

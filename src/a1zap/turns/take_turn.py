@@ -19,8 +19,8 @@ from a1zap.kit.errors import ModelUnavailable, OverLimit
 from a1zap.kit.ids import new_id
 from a1zap.people import store as people
 from a1zap.people.model import Person
-from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
+from a1zap.queue.work_off import finish_entry
 from a1zap.routing.choose_agent import choose_agent
 from a1zap.triage.choose_workflow import choose_workflow
 from a1zap.turns.house import TurnHouse
@@ -33,6 +33,7 @@ from a1zap.workflows.contract import Escalate, Reply, Silence, Spent, Thought, T
 log = structlog.get_logger()
 
 HISTORY_MAX = 30  # messages; the workflow trims them further to its token budget
+UNANSWERED_MAX = 200  # messages; of a longer flood the oldest count as answered and are not read
 MODEL_ATTEMPTS_MAX = 3  # turns that the models may fail before we say so and call a person
 
 APOLOGY = (
@@ -52,6 +53,7 @@ class Scene:
     person: Person | None
     history: list[Message]
     unanswered: list[Message]
+    from_seq: int
     spent_usd: Decimal
 
 
@@ -78,7 +80,7 @@ async def take_turn(house: TurnHouse, entry: Entry) -> None:
         agent=scene.agent,
         is_pulled=house.channels[scene.channel_kind].is_pulled,
         thought=thought,
-        from_seq=scene.unanswered[0].seq,
+        from_seq=scene.from_seq,
         to_seq=scene.unanswered[-1].seq,
         answered=len(scene.unanswered),
         hops=trace.hops,
@@ -96,7 +98,7 @@ async def _read(house: TurnHouse, entry: Entry) -> Scene | None:
         scene = None if chat is None or chat.status == "human" else await _look(tx, sealer, chat, house)
         if scene is None:
             # Nothing to do, but a message may be coming in at this moment: its chat's row tells us to look again.
-            await _finish_idle(tx, entry, chat)
+            await _finish_idle(tx, house, entry, chat)
         return scene
 
 
@@ -105,6 +107,10 @@ async def _look(tx: Tx, sealer: Sealer, chat: Chat, house: TurnHouse) -> Scene |
     unanswered = [m for m in history if _is_unanswered(m, chat)]
     if not unanswered:
         return None
+    from_seq = unanswered[0].seq
+    if unanswered[0] is history[0]:  # the page may not hold all of them
+        unanswered = [*await _older_unanswered(tx, sealer, chat, from_seq), *unanswered]
+        from_seq = chat.answered_seq + 1
     agent = await agents.read_agent(tx, choose_agent(chat).agent_id)
     if agent is None:
         return None
@@ -118,20 +124,29 @@ async def _look(tx: Tx, sealer: Sealer, chat: Chat, house: TurnHouse) -> Scene |
         person=None if person_id is None else await people.read_person(tx, sealer, person_id),
         history=[m for m in history if m not in unanswered],
         unanswered=unanswered,
+        from_seq=from_seq,
         spent_usd=Decimal(0)
         if agent.budget_usd_per_day is None
         else await agents.spent_usd(tx, agent.id, day),
     )
 
 
+async def _older_unanswered(tx: Tx, sealer: Sealer, chat: Chat, before_seq: int) -> list[Message]:
+    count = UNANSWERED_MAX - HISTORY_MAX
+    found = await chats.list_messages(
+        tx, sealer, chat.id, before_seq=before_seq, after_seq=chat.answered_seq, count=count
+    )
+    return [m for m in reversed(found) if _is_unanswered(m, chat)]
+
+
 def _is_unanswered(message: Message, chat: Chat) -> bool:
     return message.direction == "inbound" and message.held_reason is None and message.seq > chat.answered_seq
 
 
-async def _finish_idle(tx: Tx, entry: Entry, chat: Chat | None) -> None:
+async def _finish_idle(tx: Tx, house: TurnHouse, entry: Entry, chat: Chat | None) -> None:
     if chat is not None:
         await chats.lock_chat(tx, chat.id)
-    await queue.finish(tx, entry)
+    await finish_entry(tx, house.wakeups, entry)
 
 
 async def _think(house: TurnHouse, entry: Entry, scene: Scene, trace: Trace, turn_id: Any) -> Thought:

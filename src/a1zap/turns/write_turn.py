@@ -22,7 +22,7 @@ from a1zap.live.model import EventKind
 from a1zap.live.store import drop_draft, record_events
 from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
-from a1zap.queue.work_off import topic
+from a1zap.queue.work_off import finish_entry, topic
 from a1zap.turns.house import TurnHouse
 from a1zap.workflows.contract import Escalate, Reply, Silence, Thought
 
@@ -57,7 +57,7 @@ async def write_turn(house: TurnHouse, sealer: Sealer, outcome: Outcome) -> None
     record = _record(outcome, _status(outcome), now)
     async with house.db.owned(outcome.entry.owner_id) as tx:
         written = await chats.end_turn(tx, record, new_status=_new_chat_status(outcome))
-        await queue.finish(tx, outcome.entry)
+        await finish_entry(tx, house.wakeups, outcome.entry)
         if written is None:
             return
         events = [] if written == "dropped" else await _write_steps(tx, house, sealer, outcome, now)
