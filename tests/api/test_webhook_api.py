@@ -131,6 +131,24 @@ async def test_an_unknown_agent_is_answered_like_a_wrong_signature(served: TestH
             assert known.content == unknown.content == nonsense.content
 
 
+async def test_a_deleted_agent_is_a_stranger_from_then_on(served: TestHouse):
+    owner = await served.owner()
+    async with client(served, owner) as http, client(served) as provider:
+        agent_id = await _ready_agent(http)
+        for expected in (200, 401):
+            raw = delivery()
+            answer = await provider.post(
+                MESSAGING, content=raw, headers=signed(raw, **{"x-agent-id": agent_id})
+            )
+            assert answer.status_code == expected
+            await http.delete(f"/api/agents/{agent_id}")
+        unknown = await provider.post(
+            MESSAGING, content=raw, headers=signed(raw, **{"x-agent-id": str(uuid4())})
+        )
+    assert answer.content == unknown.content
+    assert await _messages(served) == 1
+
+
 async def test_without_a_configured_secret_it_is_refused_and_not_skipped(served: TestHouse):
     owner = await served.owner()
     raw = delivery()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from a1zap.agents.model import Agent
+from a1zap.agents.store import AGENT_COLUMNS
 from a1zap.channels.contract import ChannelAccount
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
 
+_AGENT_FIELDS = tuple(field.name for field in fields(Agent))
 _COLUMNS = "owner_id, id, agent_id, kind, identity, credentials_sealed, status"
 
 
@@ -70,18 +73,32 @@ async def read_channel_kind(tx: Tx, account_id: UUID) -> str | None:
     )
 
 
-async def find_agents_channel_account(
-    tx: Tx, sealer: Sealer, agent_id: UUID, kind: str
-) -> list[ChannelAccount]:
-    """The agent's accounts of one kind, oldest first."""
-    rows = await tx.rows(
-        f"""SELECT {_COLUMNS} FROM channel_accounts
-            WHERE owner_id = $1 AND agent_id = $2 AND kind = $3 AND deleted_at IS NULL ORDER BY id""",
-        tx.owner_id,
-        agent_id,
-        kind,
-    )
-    return [_account(sealer, r) for r in rows]
+_AGENT_ON_CHANNEL = f"""
+    SELECT {", ".join(f"a.{name.strip()}" for name in AGENT_COLUMNS.split(","))},
+           c.id AS account_id, c.kind, c.identity, c.credentials_sealed, c.status AS account_status
+    FROM a1_agents a LEFT JOIN channel_accounts c
+        ON c.owner_id = a.owner_id AND c.agent_id = a.id AND c.deleted_at IS NULL
+        AND ($3::text IS NULL OR c.kind = $3) AND ($4::uuid IS NULL OR c.id = $4)
+    WHERE a.owner_id = $1 AND a.id = $2 AND a.deleted_at IS NULL ORDER BY c.id
+"""
+
+
+async def find_agent_on_channel(
+    tx: Tx, sealer: Sealer, agent_id: UUID, *, kind: str | None = None, account_id: UUID | None = None
+) -> tuple[Agent, list[ChannelAccount]] | None:
+    """An agent with its accounts of one kind (oldest first), or with that one account: both in one round trip."""
+    rows = await tx.rows(_AGENT_ON_CHANNEL, tx.owner_id, agent_id, kind, account_id)
+    if not rows:
+        return None
+    agent = Agent(**{name: rows[0][name] for name in _AGENT_FIELDS})
+    accounts = [
+        _account(
+            sealer, {**dict(r), "id": r["account_id"], "agent_id": agent_id, "status": r["account_status"]}
+        )
+        for r in rows
+        if r["account_id"] is not None
+    ]
+    return agent, accounts
 
 
 async def list_channel_accounts(tx: Tx, agent_id: UUID) -> list[ChannelAccountSeen]:

@@ -27,6 +27,7 @@ from a1zap.api.meters import Meters
 from a1zap.api.problems import add_problem_handlers
 from a1zap.api.web_pages import page_routes
 from a1zap.api.webhooks import webhook_routes
+from a1zap.intake.receive_webhook import Owners
 
 _RESOURCES = (chat, chats, turns, agents, channels, knowledge, keys, usage, sign_in, visitors, health)
 
@@ -35,6 +36,7 @@ def build_api(house: ApiHouse) -> FastAPI:
     """The app that serves this house. Everything it needs comes in with the house; nothing is read from outside."""
     app = _bare_api()
     app.state.house = house
+    app.state.owners = Owners()
     meters = Meters()
     app.state.meters = meters
     app.add_middleware(Edge, meters=meters, is_https=house.settings.base_url.startswith("https://"))

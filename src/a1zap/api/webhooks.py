@@ -35,7 +35,7 @@ async def _receive_messaging(request: Request) -> Response:
     agent_id = request.headers.get("x-agent-id")
     if not agent_id:
         return Response(_NO_AGENT, 400, media_type="application/json")
-    await receive_for_agent(house, agent_id, await _delivery(request, began_s))
+    await receive_for_agent(house, request.app.state.owners, agent_id, await _delivery(request, began_s))
     return Response(_SUCCESS, media_type="application/json")
 
 

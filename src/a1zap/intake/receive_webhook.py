@@ -6,6 +6,7 @@ One question to the directory (whose is it?) and one transaction of that owner's
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ from a1zap.kit.ids import parse_id
 log = structlog.get_logger()
 
 MESSAGING_KIND = "a1base"  # what the address without an account id in it takes
+_NO_WEBHOOK = "there is no such webhook"
+_OWNERS_MAX = 100_000
 Items: TypeAlias = Sequence[Inbound | Receipt]
 
 
@@ -53,7 +56,26 @@ class _Opened:
     read_at_s: float
 
 
-async def receive_for_agent(desk: Desk, agent_id: str, delivery: Delivery) -> None:
+class Owners:
+    """Whose an agent is never changes, so it is asked once; whether it still exists is seen where it is read."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[UUID, UUID] = OrderedDict()
+
+    async def of_agent(self, desk: Desk, agent_id: UUID) -> UUID | None:
+        owner_id = self._known.get(agent_id)
+        if owner_id is None:
+            async with desk.db.standalone() as tx:
+                found = await agents.find_agent_owner(tx, agent_id)
+            if found is None:
+                return None
+            owner_id = self._known[agent_id] = found[0]
+            while len(self._known) > _OWNERS_MAX:
+                self._known.popitem(last=False)
+        return owner_id
+
+
+async def receive_for_agent(desk: Desk, owners: Owners, agent_id: str, delivery: Delivery) -> None:
     """Take in what A1Base delivered for an agent; the id only says which, the signature says that it is true.
 
     Raises:
@@ -61,14 +83,14 @@ async def receive_for_agent(desk: Desk, agent_id: str, delivery: Delivery) -> No
         NotConfigured: the agent has no account that could check it.
     """
     parsed = parse_id(agent_id)
-    found = None
-    if parsed is not None:
-        async with desk.db.standalone() as tx:
-            found = await agents.find_agent_owner(tx, parsed)
-    if parsed is None or found is None:
+    owner_id = None if parsed is None else await owners.of_agent(desk, parsed)
+    if parsed is None or owner_id is None:
         _refuse_like_a_stranger(desk, delivery)
         return
-    await _receive(desk, found[0], parsed, None, delivery)
+    try:
+        await _receive(desk, owner_id, parsed, None, delivery)
+    except NotFound:  # deleted
+        _refuse_like_a_stranger(desk, delivery)
 
 
 async def receive_for_account(desk: Desk, account_id: str, delivery: Delivery) -> None:
@@ -85,7 +107,7 @@ async def receive_for_account(desk: Desk, account_id: str, delivery: Delivery) -
         async with desk.db.standalone() as tx:
             found = await channel_store.find_channel_owner(tx, parsed)
     if parsed is None or found is None or desk.channels[found[2]].is_pulled:
-        raise NotFound("there is no such webhook")
+        raise NotFound(_NO_WEBHOOK)
     owner_id, agent_id, _ = found
     await _receive(desk, owner_id, agent_id, parsed, delivery)
 
@@ -115,14 +137,11 @@ async def _open(tx: Tx, desk: Desk, agent_id: UUID, account_id: UUID | None, del
     """Find the account, prove the bytes, read them. What nobody can read is kept whole."""
     now = desk.clock.now()
     sealer = await desk.keyring.sealer(tx)
-    agent = await agents.read_agent(tx, agent_id)
-    if account_id is None:
-        accounts = await channel_store.find_agents_channel_account(tx, sealer, agent_id, MESSAGING_KIND)
-    else:
-        account = await channel_store.read_channel_account(tx, sealer, account_id)
-        accounts = [] if account is None else [account]
-    if agent is None:
-        raise NotFound("there is no such webhook")
+    kind = MESSAGING_KIND if account_id is None else None
+    found = await channel_store.find_agent_on_channel(tx, sealer, agent_id, kind=kind, account_id=account_id)
+    if found is None:
+        raise NotFound(_NO_WEBHOOK)
+    agent, accounts = found
     account = _authentic(desk, accounts, delivery, now)
     proved_s = desk.clock.monotonic_s()
     items = await _read(tx, desk, sealer, account, delivery.raw, now)

@@ -8,7 +8,6 @@ from typing import Literal
 from uuid import UUID
 
 from a1zap.agents import channel_store
-from a1zap.agents import store as agents
 from a1zap.agents.model import Agent
 from a1zap.channels.contract import ChannelAccount, Inbound
 from a1zap.chats import store as chats
@@ -118,11 +117,10 @@ async def _store(tx: Tx, desk: Desk, saying: Saying) -> Said:
 
 async def _find_place(tx: Tx, desk: Desk, saying: Saying) -> _Place:
     sealer = await desk.keyring.sealer(tx)
-    agent = await agents.read_agent(tx, saying.agent_id)
-    accounts = await channel_store.find_agents_channel_account(tx, sealer, saying.agent_id, saying.kind)
-    if agent is None or not accounts:
+    found = await channel_store.find_agent_on_channel(tx, sealer, saying.agent_id, kind=saying.kind)
+    if found is None or not found[1]:
         raise NotFound(NO_AGENT)
-    account = accounts[0]
+    agent, (account, *_) = found
     address = saying.address or saying.default_address
     if saying.chat_id is None:
         return _Place(sealer, agent, account, None, address)
