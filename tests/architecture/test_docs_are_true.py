@@ -32,7 +32,9 @@ def test_every_room_says_in_one_sentence_what_it_is_for(room: str):
 
 
 def test_every_room_has_a_floor():
-    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
     on_floors = {room.strip() for floor in layers for room in floor.split("|")}
     assert set(ROOMS) <= on_floors
 
@@ -75,13 +77,19 @@ def test_no_function_is_longer_than_a_screen():
     too_long: list[str] = []
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 70:
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.end_lineno - node.lineno >= 70
+            ):
                 too_long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert too_long == []
 
 
 def test_the_repository_tells_nothing_of_the_machine_it_was_written_on():
     tracked = subprocess.run(
-        ["git", "grep", "-nIE", r"/wor[k]/|/root/\.pyenv", "--", ".", ":!*.lock"], cwd=ROOT, capture_output=True, text=True
+        ["git", "grep", "-nIE", r"/wor[k]/|/root/\.pyenv", "--", ".", ":!*.lock"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert tracked.stdout == ""

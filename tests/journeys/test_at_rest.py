@@ -11,9 +11,9 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
+from tests.conftest import MakeHouse, Postgres, TestHouse
 
 from a1zap.kit.crypto import SealBroken
-from tests.conftest import MakeHouse, Postgres, TestHouse
 
 
 async def _dump(postgres: Postgres, database: str) -> bytes:
@@ -83,7 +83,9 @@ async def test_a_plain_dump_shows_no_message_name_address_mail_or_credential(
         )
         assert hook.json() == {"success": True}
     dumped = await _dump(postgres, database)
-    assert b"COPY public.messages" in dumped and agent["id"].encode() in dumped, "the dump holds the rows at all"
+    assert b"COPY public.messages" in dumped and agent["id"].encode() in dumped, (
+        "the dump holds the rows at all"
+    )
     for hidden in (canary, "61455512345"):
         for form in _forms(hidden):
             assert form not in dumped, hidden
@@ -96,7 +98,9 @@ async def test_a_sealed_text_moved_to_another_row_does_not_open(running: TestHou
         for text in ("one", "two"):
             answer = await http.post(f"/api/agents/{agent['id']}/chat", json={"message": text})
             assert answer.status_code == 200
-    rows = await running.as_admin("SELECT id, content_sealed FROM messages WHERE direction = 'inbound' ORDER BY id")
+    rows = await running.as_admin(
+        "SELECT id, content_sealed FROM messages WHERE direction = 'inbound' ORDER BY id"
+    )
     async with running.db.owned(owner.owner_id) as tx:
         sealer = await running.keyring.sealer(tx)
     with pytest.raises(SealBroken):

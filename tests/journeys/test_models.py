@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.conftest import MakeHouse, TestHouse, TestOwner
 from tests.fakes.model_providers import KEY, ModelProviders, Reply
 
@@ -36,7 +35,9 @@ async def running(make_house: MakeHouse, providers: ModelProviders) -> TestHouse
     return await make_house(serve=True, work=True, settings=settings)
 
 
-async def _ask(running: TestHouse, owner: TestOwner, text: str, **agent: Any) -> tuple[dict[str, Any], httpx.Response]:
+async def _ask(
+    running: TestHouse, owner: TestOwner, text: str, **agent: Any
+) -> tuple[dict[str, Any], httpx.Response]:
     async with httpx.AsyncClient(base_url=running.url, headers=owner.headers, timeout=30) as http:
         made = await http.post("/api/agents", json={"name": "Ada", **agent})
         assert made.status_code == 201, made.text
@@ -44,7 +45,9 @@ async def _ask(running: TestHouse, owner: TestOwner, text: str, **agent: Any) ->
         return made.json(), answer
 
 
-@pytest.mark.parametrize("model", ["openai:gpt-4.1-mini", "anthropic:claude-sonnet-4-5", "google:gemini-2.5-flash"])
+@pytest.mark.parametrize(
+    "model", ["openai:gpt-4.1-mini", "anthropic:claude-sonnet-4-5", "google:gemini-2.5-flash"]
+)
 async def test_each_providers_model_answers_and_its_tokens_and_cost_are_kept(
     running: TestHouse, providers: ModelProviders, model: str
 ):
@@ -58,7 +61,9 @@ async def test_each_providers_model_answers_and_its_tokens_and_cost_are_kept(
     assert Decimal(str(body["turn"]["cost_usd"])) > 0
 
 
-async def test_what_people_write_never_stands_in_the_system_prompt(running: TestHouse, providers: ModelProviders):
+async def test_what_people_write_never_stands_in_the_system_prompt(
+    running: TestHouse, providers: ModelProviders
+):
     owner = await running.owner()
     await _ask(
         running,
@@ -88,14 +93,18 @@ async def test_a_failing_model_falls_back_to_the_next(running: TestHouse, provid
     assert body["turn"]["model"] == "anthropic:claude-sonnet-4-5"
 
 
-async def test_when_every_model_fails_we_say_so_and_a_person_is_called(running: TestHouse, providers: ModelProviders):
+async def test_when_every_model_fails_we_say_so_and_a_person_is_called(
+    running: TestHouse, providers: ModelProviders
+):
     providers.always(Reply(status=503))
     owner = await running.owner()
     _, answer = await _ask(running, owner, "hello", model_settings={"model": "openai:gpt-4.1-mini"})
     body = answer.json()
     assert "not lost" in body["agentResponse"]["content"]
     assert body["turn"]["status"] == "failed"
-    rows = await running.as_admin("SELECT c.status, e.reason FROM chats c JOIN escalations e ON e.chat_id = c.id")
+    rows = await running.as_admin(
+        "SELECT c.status, e.reason FROM chats c JOIN escalations e ON e.chat_id = c.id"
+    )
     assert [tuple(r) for r in rows] == [("escalated", "failed_model")]
 
 
@@ -116,7 +125,9 @@ async def test_an_agent_whose_budget_of_the_day_is_used_up_asks_no_model(
     assert [r["reason"] for r in rows] == ["budget"]
 
 
-async def test_no_database_connection_is_held_while_a_model_thinks(make_house: MakeHouse, providers: ModelProviders):
+async def test_no_database_connection_is_held_while_a_model_thinks(
+    make_house: MakeHouse, providers: ModelProviders
+):
     """Forty customers at once, a model of one second, a pool of four connections: all are answered in a few seconds."""
     providers.always(Reply("Here.", first_after_s=1.0))
     running = await make_house(
@@ -127,7 +138,9 @@ async def test_no_database_connection_is_held_while_a_model_thinks(make_house: M
     )
     owner = await running.owner()
     limits = httpx.Limits(max_connections=50)
-    async with httpx.AsyncClient(base_url=running.url, headers=owner.headers, timeout=60, limits=limits) as http:
+    async with httpx.AsyncClient(
+        base_url=running.url, headers=owner.headers, timeout=60, limits=limits
+    ) as http:
         agent = (await http.post("/api/agents", json={"name": "Ada"})).json()
         began = asyncio.get_running_loop().time()
         answers = await asyncio.gather(

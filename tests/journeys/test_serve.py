@@ -95,14 +95,25 @@ async def test_the_first_run_prints_a_link_and_a_demo_page_and_the_readmes_tour_
             assert len(public) == 2
             assert (await http.get("/demo")).status_code == 200
             # beside the running server:
-            await _run(tmp_path, "owner", "create", "--email", "a@example.com", "--password-stdin", stdin="long enough 1\n")
+            await _run(
+                tmp_path,
+                "owner",
+                "create",
+                "--email",
+                "a@example.com",
+                "--password-stdin",
+                stdin="long enough 1\n",
+            )
             key = await _run(tmp_path, "key", "create", "--email", "a@example.com", "--name", "tour")
             assert re.fullmatch(r"a1z_\S+", key), "the key stands alone on standard output"
             http.headers["authorization"] = f"Bearer {key}"
             agent = (await http.post("/api/agents", json={"name": "Ada", "description": "A shop."})).json()
             taught = await http.post(
                 f"/api/agents/{agent['id']}/knowledge",
-                json={"title": "Opening hours", "content": "On Saturdays we close at noon. We open at 9 on weekdays."},
+                json={
+                    "title": "Opening hours",
+                    "content": "On Saturdays we close at noon. We open at 9 on weekdays.",
+                },
             )
             assert taught.status_code == 201
             asked = await http.post(
@@ -112,19 +123,31 @@ async def test_the_first_run_prints_a_link_and_a_demo_page_and_the_readmes_tour_
     # without a server, and on the same data again:
     assert await _run(tmp_path, "sql", "--", "-tAc", "select count(*) from turns") == "1"
     async with _served(tmp_path) as again, httpx.AsyncClient(base_url=again.url) as http:
-        chats = await http.get(f"/api/agents/{agent['id']}/conversations", headers={"authorization": f"Bearer {key}"})
+        chats = await http.get(
+            f"/api/agents/{agent['id']}/conversations", headers={"authorization": f"Bearer {key}"}
+        )
         assert len(chats.json()) == 1
 
 
 @pytest.mark.timeout(180)
 async def test_after_kill_9_of_the_whole_tree_the_next_start_answers_what_was_accepted(tmp_path: Path):
     async with _served(tmp_path) as served:
-        await _run(tmp_path, "owner", "create", "--email", "a@example.com", "--password-stdin", stdin="long enough 1\n")
+        await _run(
+            tmp_path,
+            "owner",
+            "create",
+            "--email",
+            "a@example.com",
+            "--password-stdin",
+            stdin="long enough 1\n",
+        )
         key = await _run(tmp_path, "key", "create", "--email", "a@example.com", "--name", "t")
         headers = {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
             agent = (await http.post("/api/agents", json={"name": "Ada"})).json()
-            chat = asyncio.create_task(http.post(f"/api/agents/{agent['id']}/chat", json={"message": "hello there"}))
+            chat = asyncio.create_task(
+                http.post(f"/api/agents/{agent['id']}/chat", json={"message": "hello there"})
+            )
             chat_id = None
             while chat_id is None:
                 listed = (await http.get(f"/api/agents/{agent['id']}/conversations")).json()

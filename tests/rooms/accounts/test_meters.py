@@ -6,8 +6,9 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-from a1zap.accounts import store
 from tests.conftest import Postgres, TestHouse
+
+from a1zap.accounts import store
 
 _TAKER = """
 import asyncio, sys
@@ -47,7 +48,9 @@ async def test_sixteen_processes_count_messages_to_the_limit_and_not_one_further
 ):
     owner = await house.owner(plan="free")
     await house.as_admin("UPDATE subscription_plans SET max_messages_per_month = 500 WHERE id = 'free'")
-    taken = await _take_in_processes(postgres.url(database), owner.owner_id, "message", processes=16, tries=40)
+    taken = await _take_in_processes(
+        postgres.url(database), owner.owner_id, "message", processes=16, tries=40
+    )
     assert sum(taken) == 500
     async with house.db.owned(owner.owner_id) as tx:
         usage = await store.read_usage(tx, datetime(2026, 11, 30, tzinfo=UTC).date())

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-
 from tests.conftest import Postgres, TestHouse
 
 # Keyed hashes of 256-bit secrets, found before the owner is known: equal only for the same secret.
@@ -33,7 +32,9 @@ async def test_every_owned_table_has_forced_row_level_security_and_one_policy_fo
         )
         for_app = [p for p in policies if p["roles"] == ["a1zap_app"]]
         assert len(for_app) == 1, table["name"]
-        assert "app.owner_id" in for_app[0]["qual"] and "app.owner_id" in for_app[0]["with_check"], table["name"]
+        assert "app.owner_id" in for_app[0]["qual"] and "app.owner_id" in for_app[0]["with_check"], table[
+            "name"
+        ]
         assert " OR " not in for_app[0]["qual"], "sharing never widens a policy"
 
 
@@ -134,15 +135,22 @@ async def test_no_verb_reaches_another_owners_rows(
             continue
         probed += 1
         for who in (ours, None):
-            seen = await _as_app(postgres, database, who, f"SELECT 1 FROM \"{table}\" WHERE owner_id = '{theirs}'")
+            seen = await _as_app(
+                postgres, database, who, f"SELECT 1 FROM \"{table}\" WHERE owner_id = '{theirs}'"
+            )
             assert seen == "SELECT 0", table
             if table == "audit_events":
                 continue
             changed = await _as_app(
-                postgres, database, who, f"UPDATE \"{table}\" SET owner_id = owner_id WHERE owner_id = '{theirs}'"
+                postgres,
+                database,
+                who,
+                f"UPDATE \"{table}\" SET owner_id = owner_id WHERE owner_id = '{theirs}'",
             )
             assert changed == "UPDATE 0", table
-            gone = await _as_app(postgres, database, who, f"DELETE FROM \"{table}\" WHERE owner_id = '{theirs}'")
+            gone = await _as_app(
+                postgres, database, who, f"DELETE FROM \"{table}\" WHERE owner_id = '{theirs}'"
+            )
             assert gone == "DELETE 0", table
         assert await _as_app(postgres, database, theirs, f'SELECT 1 FROM "{table}"') != "SELECT 0", table
     assert probed >= 4
@@ -166,7 +174,11 @@ async def test_the_trail_can_be_written_and_read_but_never_changed(
     postgres: Postgres, database: str, two_owners: tuple[UUID, UUID]
 ):
     ours, _ = two_owners
-    for sql in ("UPDATE audit_events SET actor = 'nobody'", "DELETE FROM audit_events", "TRUNCATE audit_events"):
+    for sql in (
+        "UPDATE audit_events SET actor = 'nobody'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await _as_app(postgres, database, ours, sql)
 
