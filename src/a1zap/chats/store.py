@@ -310,19 +310,22 @@ async def read_hops(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[dict[str, An
 
 # ── a turn's end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# The chat's row is locked from here to the commit. A person who has the chat by now keeps it, and the turn is dropped.
+# The chat's row is locked from here to the commit. A person who has the chat by now keeps it, and the turn is dropped;
+# so it is where all of it has been answered meanwhile, or was passed on to a person and given back.
 _END_TURN = """
-    WITH chat AS (
-        UPDATE chats SET
-            answered_seq = greatest(answered_seq, $3),
+    WITH old AS (SELECT id, answered_seq FROM chats WHERE owner_id = $1 AND id = $2 FOR NO KEY UPDATE),
+    chat AS (
+        UPDATE chats c SET
+            answered_seq = greatest(c.answered_seq, $3),
             waiting_since = (SELECT min(m.created_at) FROM messages m WHERE m.owner_id = $1 AND m.chat_id = $2
                              AND m.seq > $3 AND m.direction = 'inbound' AND m.held_reason IS NULL),
-            status = CASE WHEN status = 'human' THEN status ELSE COALESCE($4, status) END
-        WHERE owner_id = $1 AND id = $2 RETURNING status),
+            status = CASE WHEN c.status = 'human' OR old.answered_seq >= $3 THEN c.status ELSE COALESCE($4, c.status) END
+        FROM old WHERE c.owner_id = $1 AND c.id = old.id
+        RETURNING c.status, c.status = 'human' OR old.answered_seq >= $3 AS is_dropped),
     turn AS (
         INSERT INTO turns (owner_id, id, chat_id, agent_id, agent_version, status, from_seq, to_seq, attempt, hops,
                            model, tokens_in, tokens_out, cost_usd, started_at, finished_at)
-        SELECT $1, $5, $2, $6, $7, CASE WHEN chat.status = 'human' THEN 'dropped' ELSE $8 END, $9, $3, $10, $11, $12,
+        SELECT $1, $5, $2, $6, $7, CASE WHEN chat.is_dropped THEN 'dropped' ELSE $8 END, $9, $3, $10, $11, $12,
                $13, $14, $15, $16, $17
         FROM chat RETURNING status)
     SELECT turn.status FROM turn
@@ -344,7 +347,8 @@ async def read_status(tx: Tx, chat_id: UUID) -> ChatStatus | None:
 async def end_turn(tx: Tx, turn: TurnRecord, *, new_status: ChatStatus | None = None) -> TurnStatus | None:
     """Lock the chat, write the turn down and move the chat past the messages it answered.
 
-    The turn's status as it was written: `dropped` where a person has the chat by now; None where the chat is gone.
+    The turn's status as it was written: `dropped` where a person has the chat by now, or where its messages have been
+    answered or passed on meanwhile; None where the chat is gone.
     """
     return await tx.value(
         _END_TURN,
