@@ -168,12 +168,15 @@ def openapi() -> None:
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run to the end. The first Ctrl-C or SIGTERM asks politely (the work is cancelled), as does the second."""
+    """Run to the end. Ctrl-C, SIGTERM or a closed terminal asks politely (the work is cancelled), each time."""
 
     async def until_told() -> Any:
         task = asyncio.ensure_future(work())
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        told = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to outlive the terminal
+            told.append(signal.SIGHUP)
+        for number in told:
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, task.cancel)
         try:
