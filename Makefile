@@ -35,7 +35,7 @@ run: setup ## start everything: PostgreSQL, API, web page, one worker on http://
 dev: $(VENV)/.dev ## install what developers need as well
 
 test: $(VENV)/.dev ## run the tests (they bring their own PostgreSQL and browser)
-	@scripts/ensure-chromium
+	@scripts/ensure-chromium $(BIN)/playwright
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## ruff: style and format
