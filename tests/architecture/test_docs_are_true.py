@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -93,3 +94,10 @@ def test_the_repository_tells_nothing_of_the_machine_it_was_written_on():
         text=True,
     )
     assert tracked.stdout == ""
+
+
+def test_the_apis_description_is_fresh():
+    written = subprocess.run(
+        [sys.executable, "-m", "a1zap.cli", "openapi"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs/openapi.json").read_text() == written.stdout, "run: make openapi"
