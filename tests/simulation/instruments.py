@@ -3,7 +3,7 @@
 * how many turns and deliveries it has in hand, in shared memory: a kill counts only if it hit somebody at work
 * who calls, as a header of each request: an extra call of the provider can be laid at the door of a dead process
 * pauses that end soon: a claim that was killed counts as one that failed, and in here most are killed
-* its doom: kill -9 by its own hand at the n-th commit (before it, in the middle, after it) or in a send call
+* its doom: kill -9 by its own hand at the n-th claim, commit (before it, in the middle, after it) or send call
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import asyncpg
 
 from a1zap import app
 from a1zap.kit.egress import Egress
+from a1zap.queue import store
 
 SLOTS = 64
-DOOMS = ("before_commit", "in_commit", "after_commit", "in_send")
+DOOMS = ("after_claim", "before_commit", "in_commit", "after_commit", "in_send")
 
 
 def make_busy_file(path: Path) -> None:
@@ -89,8 +90,21 @@ def install(name: str, busy_file: Path, slot: int, doom: tuple[str, int] | None)
     app.deliver_message = instruments.counted(app.deliver_message)  # type: ignore[assignment]
     policy_of = app.lane_policy
     app.lane_policy = lambda settings: replace(policy_of(settings), backoff_max_s=PAUSE_MAX_S)
+    _watch_claims(instruments)
     _watch_commits(instruments)
     _sign_calls(instruments, name)
+
+
+def _watch_claims(instruments: _Instruments) -> None:
+    claim = store.claim
+
+    async def claim_watched(*args: Any) -> Any:
+        claimed = await claim(*args)
+        if claimed and instruments.is_due("after_claim"):
+            _die()
+        return claimed
+
+    store.claim = claim_watched  # type: ignore[assignment]
 
 
 def _watch_commits(instruments: _Instruments) -> None:

@@ -56,7 +56,7 @@ async def test_the_judge_stays_green_with_the_house_as_it_is(
     forks: Forks, postgres: Postgres, database: str, say: Callable[[dict[str, Any]], None]
 ):
     """The same plan, judged as often while it goes on: what is red below is not so by itself."""
-    plan = replace(plan_of(""), cycles=30, deliveries_min=200)
+    plan = replace(plan_of(""), cycles=30, deliveries_min=200, drain_max_s=45)
     verdict = await run_chaos(
         plan, forks=forks, database=(postgres.url(database), postgres.admin_url(database)), say=say
     )
