@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -35,52 +35,56 @@ async def measure_chat_api(plan: Plan, say: Say) -> ChatApi:
     async with whole_house("chat_api") as (rig, _provider, _stub):
         agent = rig.add_agent("chat")
         connection = await connect("127.0.0.1", rig.port)
-        await _converse(rig, connection, agent, "application/json", WARM_UP_CALLS)
-        say(f"{plan.chat_calls} calls for JSON")
-        whole = await _converse(rig, connection, agent, "application/json", plan.chat_calls)
-        say(f"{plan.chat_calls} calls for server-sent events")
-        watched = await _converse(rig, connection, agent, "text/event-stream", plan.chat_calls)
+        whole = _Talk(rig, connection, agent, "application/json")
+        watched = _Talk(rig, connection, agent, "text/event-stream")
+        say(f"{plan.chat_calls} calls for JSON and as many for server-sent events, in turns")
+        for number in range(WARM_UP_CALLS + plan.chat_calls):
+            for talk in (whole, watched):
+                await talk.call(number)
         connection.close()
-    last_s, last_sse_s = [s for _, s in whole], [s for _, s in watched]
+    last_s = [s for _, s in whole.took_s[WARM_UP_CALLS:]]
+    last_sse_s = [s for _, s in watched.took_s[WARM_UP_CALLS:]]
     return ChatApi(
         json_p50_ms=percentile(last_s, 0.5) * 1000,
         json_p95_ms=percentile(last_s, 0.95) * 1000,
         sse_p50_ms=percentile(last_sse_s, 0.5) * 1000,
         sse_p95_ms=percentile(last_sse_s, 0.95) * 1000,
-        sse_first_byte_p50_ms=percentile([s for s, _ in watched], 0.5) * 1000,
+        sse_first_byte_p50_ms=percentile([s for s, _ in watched.took_s[WARM_UP_CALLS:]], 0.5) * 1000,
         calls=plan.chat_calls,
     )
 
 
-async def _converse(
-    rig: Rig, connection: Connection, agent: Agent, accept: str, calls: int
-) -> list[tuple[float, float]]:
-    """Seconds to the first and to the last byte of each answer."""
-    found: list[tuple[float, float]] = []
-    chat_id = None
-    for number in range(calls):
+@dataclass(slots=True)
+class _Talk:
+    rig: Rig
+    connection: Connection
+    agent: Agent
+    accept: str
+    took_s: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # to the first and to the last byte of each answer
+    _chat_id: str | None = None
+
+    async def call(self, number: int) -> None:
         if number % CALLS_A_CHAT == 0:
-            chat_id = None
+            self._chat_id = None
         serial = f"[c0:{number}]"
         wanted = {"message": f"Hello, this is message {serial}, thank you"}
         request = request_bytes(
             "POST",
-            f"/api/agents/{agent.id}/chat",
-            orjson.dumps(wanted if chat_id is None else {**wanted, "chat_id": chat_id}),
+            f"/api/agents/{self.agent.id}/chat",
+            orjson.dumps(wanted if self._chat_id is None else {**wanted, "chat_id": self._chat_id}),
             content_type="application/json",
-            accept=accept,
-            authorization=f"Bearer {rig.key}",
+            accept=self.accept,
+            authorization=f"Bearer {self.rig.key}",
         )
-        began = time.monotonic()
-        answer = await connection.send(request)
-        # The loop's clock is the monotonic one.
-        found.append((answer.first_byte_s - began, answer.last_byte_s - began))
+        began = time.monotonic()  # the loop's clock is the same
+        answer = await self.connection.send(request)
+        self.took_s.append((answer.first_byte_s - began, answer.last_byte_s - began))
         if answer.status != 200 or answer.body.count(serial.encode()) < 2:
-            raise RuntimeError(
-                f"the chat API answered {answer.status}: {answer.body[:500].decode(errors='replace')}"
-            )
-        chat_id = chat_id or _chat_id(answer.body)
-    return found
+            said = answer.body[:500].decode(errors="replace")
+            raise RuntimeError(f"the chat API answered {answer.status}: {said}")
+        self._chat_id = self._chat_id or _chat_id(answer.body)
 
 
 def _chat_id(body: bytes) -> str:

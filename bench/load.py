@@ -162,29 +162,28 @@ async def all_talk(
 
 async def knock_steadily(
     people: Sequence[Person], port: int, *, per_s: float, seconds: float
-) -> list[tuple[float, Answer]]:
+) -> list[tuple[float, bytes, Answer]]:
     """An open loop: `per_s` webhooks a second, whatever the answers do.
 
-    Gives back (seconds from when it was due to when it was answered, answer): a stall is felt by everybody who
-    came during it, not only by the one who waited.
+    Gives back (seconds from when it was due to when it was answered, serial, answer), in the order they were sent: a
+    stall is felt by everybody who came during it, not only by the one who waited.
     """
     free: list[Connection] = [await connect("127.0.0.1", port) for _ in range(32)]
-    found: list[tuple[float, Answer]] = []
     began = time.monotonic()
 
-    async def knock(due_s: float, person: Person) -> None:
+    async def knock(due_s: float, person: Person) -> tuple[float, bytes, Answer]:
         connection = free.pop() if free else await connect("127.0.0.1", port)
-        _, request = person.next_message()
+        serial, request = person.next_message()
         answer = await connection.send(request)
-        found.append((time.monotonic() - due_s, answer))
         free.append(connection)
+        return time.monotonic() - due_s, serial, answer
 
-    knocking: list[asyncio.Task[None]] = []
+    knocking: list[asyncio.Task[tuple[float, bytes, Answer]]] = []
     for number in range(int(per_s * seconds)):
         due_s = began + number / per_s
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         knocking.append(asyncio.create_task(knock(due_s, people[number % len(people)])))
-    await asyncio.gather(*knocking)
+    found = await asyncio.gather(*knocking)
     for connection in free:
         connection.close()
     return found
