@@ -202,6 +202,7 @@ def _judge_sends(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> None
         verdict.facts["flagged"] += row.is_flagged
         if _was_given_up(row, calls_since[row.text]):
             verdict.facts["given_up"] += 1
+            verdict.facts["given_up_unsent"] += not any(c.taken_s for c in calls_since[row.text])
         elif (is_over or row.status in LEFT) and not any(c.taken_s for c in calls_since[row.text]):
             verdict.blame("never_sent", f"{row.text!r} ({row.status}) never reached the provider")
 

@@ -66,6 +66,7 @@ class _Attempt:
     account: ChannelAccount
     outbound: Outbound
     is_in_doubt: bool
+    is_unknown: bool  # in doubt not by a crash alone: a provider was called, and how that ended nobody knows
     is_flagged: bool
 
 
@@ -126,9 +127,15 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         text=chats.open_content(sealer, message_id, row["content_sealed"]),
         first_tried_at=row["first_tried_at"] or row["created_at"],
     )
-    is_in_doubt = row["status"] == "unknown" or entry.tries > row["attempts"] + 1
+    is_unknown = row["status"] == "unknown"
     return _Attempt(
-        entry, house.channels[account.kind], account, outbound, is_in_doubt, row["possible_duplicate"]
+        entry,
+        house.channels[account.kind],
+        account,
+        outbound,
+        is_in_doubt=is_unknown or entry.tries > row["attempts"] + 1,
+        is_unknown=is_unknown,
+        is_flagged=row["possible_duplicate"],
     )
 
 
@@ -146,7 +153,7 @@ async def _send_once(house: Deliverer, attempt: _Attempt) -> tuple[Sent, bool]:
     try:
         return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), True
     except SendAmbiguous as error:
-        if was_sent is not None:
+        if was_sent is not None or not attempt.is_unknown:
             raise
         # The second call left its end open as the first did, and nobody can be asked: a third would be a guess.
         # (A crash is no such guess: who died may have called nobody, and its message must leave without a hand.)

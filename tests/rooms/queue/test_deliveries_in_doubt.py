@@ -192,6 +192,16 @@ async def test_a_crash_and_a_refusal_after_it_lose_nothing(way: Way):
     assert (way.taken, row["status"], row["flagged"]) == (["Welcome"], "sent", True)
 
 
+async def test_a_crash_and_a_lost_answer_after_it_are_not_yet_two_lost_answers(way: Way):
+    forget(way)
+    message_id = await way.write("Welcome")
+    await way.claim()  # died
+    await way.deliver(Weather(reset_before=1.0))
+    await way.deliver()
+    row = await way.found(message_id)
+    assert (way.taken, row["status"], row["flagged"]) == (["Welcome"], "sent", True)
+
+
 async def test_two_lost_answers_of_a_provider_that_cannot_be_asked_end_in_a_persons_hands(way: Way):
     forget(way)
     message_id = await way.write("Welcome")
