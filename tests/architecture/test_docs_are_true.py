@@ -92,6 +92,7 @@ def test_the_repository_tells_nothing_of_the_machine_it_was_written_on():
         cwd=ROOT,
         capture_output=True,
         text=True,
+        check=False,
     )
     assert tracked.stdout == ""
 

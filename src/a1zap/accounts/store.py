@@ -227,29 +227,36 @@ async def give_agent_place(tx: Tx, agent_type: Literal["personal", "work"]) -> N
     )
 
 
-async def count_message(tx: Tx, now: datetime) -> tuple[bool, bool]:
+async def count_message(tx: Tx, now: datetime, *, slot: int = 0) -> tuple[bool, bool]:
     """Count one inbound message of this month against the plan: (within the limit, first one over it).
 
     One conditional statement decides, so the limit holds exactly however many processes count at once. Call it in
     the transaction that stores the message, and only when the message is new: a redelivery costs nothing.
+    A limited plan counts in one row, an unlimited one in the row of `slot` (0 to 15): there, nobody need queue.
     """
     month = now.date().replace(day=1)
     within = await tx.value(
-        """INSERT INTO message_meters AS m (owner_id, month, messages_used)
-           SELECT $1, $2, 1 FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id
-           WHERE s.owner_id = $1 AND p.max_messages_per_month <> 0
-           ON CONFLICT (owner_id, month) DO UPDATE SET messages_used = m.messages_used + 1
-           WHERE (SELECT p.max_messages_per_month = -1 OR m.messages_used < p.max_messages_per_month
-                  FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id WHERE s.owner_id = $1)
+        """WITH plan AS (
+               SELECT p.max_messages_per_month AS top,
+                      (SELECT COALESCE(sum(o.messages_used), 0) FROM message_meters o
+                       WHERE o.owner_id = $1 AND o.month = $2 AND o.slot <> 0) AS elsewhere
+               FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id WHERE s.owner_id = $1)
+           INSERT INTO message_meters AS m (owner_id, month, slot, messages_used)
+           SELECT $1, $2, CASE WHEN plan.top = -1 THEN $3 ELSE 0 END, 1 FROM plan
+           WHERE plan.top = -1 OR plan.elsewhere < plan.top
+           ON CONFLICT (owner_id, month, slot) DO UPDATE SET messages_used = m.messages_used + 1
+           WHERE (SELECT plan.top = -1 OR m.messages_used + plan.elsewhere < plan.top FROM plan)
            RETURNING true""",
         tx.owner_id,
         month,
+        slot,
     )
     if within:
         return True, False
     held = await tx.value(
         """INSERT INTO message_meters AS m (owner_id, month, messages_held) VALUES ($1, $2, 1)
-           ON CONFLICT (owner_id, month) DO UPDATE SET messages_held = m.messages_held + 1 RETURNING messages_held""",
+           ON CONFLICT (owner_id, month, slot) DO UPDATE SET messages_held = m.messages_held + 1
+           RETURNING messages_held""",
         tx.owner_id,
         month,
     )
@@ -259,9 +266,10 @@ async def count_message(tx: Tx, now: datetime) -> tuple[bool, bool]:
 async def read_usage(tx: Tx, today: date) -> Usage:
     row = await tx.row(
         """SELECT s.personal_agents_used, s.work_agents_used,
-                  COALESCE(m.messages_used, 0) AS used, COALESCE(m.messages_held, 0) AS held
+                  COALESCE(sum(m.messages_used), 0)::int AS used, COALESCE(sum(m.messages_held), 0)::int AS held
            FROM user_subscriptions s
-           LEFT JOIN message_meters m ON m.owner_id = s.owner_id AND m.month = $2 WHERE s.owner_id = $1""",
+           LEFT JOIN message_meters m ON m.owner_id = s.owner_id AND m.month = $2
+           WHERE s.owner_id = $1 GROUP BY s.personal_agents_used, s.work_agents_used""",
         tx.owner_id,
         today.replace(day=1),
     )

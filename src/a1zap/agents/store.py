@@ -109,13 +109,22 @@ async def public_agents(tx: Tx) -> list[tuple[UUID, UUID]]:
 
 
 async def add_usage(
-    tx: Tx, agent_id: UUID, day: date, *, messages: int, tokens_in: int, tokens_out: int, cost_usd: Decimal
+    tx: Tx,
+    agent_id: UUID,
+    day: date,
+    *,
+    slot: int,
+    messages: int,
+    tokens_in: int,
+    tokens_out: int,
+    cost_usd: Decimal,
 ) -> None:
-    """Add one turn to the agent's day."""
+    """Add one turn to the agent's day, in the row of `slot` (0 to 15), so that turns of many chats do not queue."""
     await tx.run(
-        """INSERT INTO agent_usage AS u (owner_id, agent_id, date, message_count, turn_count, tokens_in, tokens_out, cost_usd)
-           VALUES ($1, $2, $3, $4, 1, $5, $6, $7)
-           ON CONFLICT (owner_id, agent_id, date) DO UPDATE SET
+        """INSERT INTO agent_usage AS u
+               (owner_id, agent_id, date, slot, message_count, turn_count, tokens_in, tokens_out, cost_usd)
+           VALUES ($1, $2, $3, $8, $4, 1, $5, $6, $7)
+           ON CONFLICT (owner_id, agent_id, date, slot) DO UPDATE SET
                message_count = u.message_count + $4, turn_count = u.turn_count + 1, tokens_in = u.tokens_in + $5,
                tokens_out = u.tokens_out + $6, cost_usd = u.cost_usd + $7""",
         tx.owner_id,
@@ -125,13 +134,14 @@ async def add_usage(
         tokens_in,
         tokens_out,
         cost_usd,
+        slot,
     )
 
 
 async def spent_usd(tx: Tx, agent_id: UUID, day: date) -> Decimal:
     """What the agent's models have cost that day (UTC)."""
     spent = await tx.value(
-        "SELECT cost_usd FROM agent_usage WHERE owner_id = $1 AND agent_id = $2 AND date = $3",
+        "SELECT sum(cost_usd) FROM agent_usage WHERE owner_id = $1 AND agent_id = $2 AND date = $3",
         tx.owner_id,
         agent_id,
         day,

@@ -18,7 +18,7 @@ from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.intake.match_echo import match_echo
 from a1zap.kit.crypto import Sealer
-from a1zap.kit.ids import new_id
+from a1zap.kit.ids import new_id, slot_of
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
 from a1zap.people import store as people
@@ -99,7 +99,7 @@ async def accept_inbound(
     await record_event(tx, stored.chat_id, "message.accepted", stored.message_id)
     announce(tx, wakeups, stored.chat_id)
     # Counted here and not earlier, because all chats of the owner share the meter's row until their commits.
-    if held_reason is None and not await _count(tx, now):
+    if held_reason is None and not await _count(tx, stored.chat_id, now):
         held_reason = "over_limit"
         await chats.hold_message(tx, stored, held_reason, now)
     if held_reason is None and stored.chat_status != "human":
@@ -137,9 +137,9 @@ def _reason_to_hold(agent: Agent, account: ChannelAccount) -> str | None:
     return None if account.status == "active" else "channel_paused"
 
 
-async def _count(tx: Tx, now: datetime) -> bool:
+async def _count(tx: Tx, chat_id: UUID, now: datetime) -> bool:
     """Count the message against the owner's plan; the first one over it is told to the owner."""
-    within, is_first_over = await accounts.count_message(tx, now)
+    within, is_first_over = await accounts.count_message(tx, now, slot=slot_of(chat_id))
     if is_first_over:
         await record_act(
             tx,

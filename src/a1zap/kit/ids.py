@@ -27,3 +27,11 @@ def parse_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+SLOTS = 16
+
+
+def slot_of(key: UUID) -> int:
+    """One of sixteen slots, the same for the same id: counters that many write to are spread over so many rows."""
+    return key.int % SLOTS

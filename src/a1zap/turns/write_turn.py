@@ -16,7 +16,7 @@ from a1zap.chats import store as chats
 from a1zap.chats.model import Chat, ChatStatus, NewMessage, TurnRecord, TurnStatus
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
-from a1zap.kit.ids import new_id
+from a1zap.kit.ids import new_id, slot_of
 from a1zap.live.announce import announce
 from a1zap.live.model import EventKind
 from a1zap.live.store import drop_draft, record_events
@@ -177,6 +177,7 @@ async def _add_usage(tx: Tx, outcome: Outcome, said: int, now: datetime) -> None
         tx,
         outcome.agent.id,
         now.date(),
+        slot=slot_of(outcome.chat.id),
         messages=outcome.answered + said,
         tokens_in=spent.tokens_in,
         tokens_out=spent.tokens_out,

@@ -77,3 +77,21 @@ async def test_minus_one_is_unlimited_and_a_new_month_begins_at_zero(house: Test
         assert await store.count_message(tx, november) == (False, True)
         assert await store.count_message(tx, november) == (False, False)
         assert await store.count_message(tx, december) == (True, False)
+
+
+async def test_an_owner_who_moves_to_a_limited_plan_keeps_what_was_counted_before(house: TestHouse):
+    owner = await house.owner(plan="enterprise")
+    await house.as_admin("UPDATE subscription_plans SET max_messages_per_month = 12 WHERE id = 'free'")
+    now = datetime(2026, 11, 5, tzinfo=UTC)
+    async with house.db.owned(owner.owner_id) as tx:
+        for slot in range(10):
+            assert (await store.count_message(tx, now, slot=slot))[0]
+        await store.set_plan(tx, "free")
+        assert [(await store.count_message(tx, now, slot=7))[0] for _ in range(4)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+        usage = await store.read_usage(tx, now.date())
+    assert (usage.messages, usage.messages_held) == (12, 2)

@@ -65,9 +65,10 @@ CREATE TABLE user_subscriptions (
 CREATE TABLE message_meters (
     owner_id        uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     month           date NOT NULL,
+    slot            smallint NOT NULL DEFAULT 0,           -- a limited plan counts in slot 0 alone; others spread the load
     messages_used   int NOT NULL DEFAULT 0,
     messages_held   int NOT NULL DEFAULT 0,                -- stored over the limit, marked, not answered
-    PRIMARY KEY (owner_id, month)
+    PRIMARY KEY (owner_id, month, slot)
 );
 
 -- ── agents ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,12 +284,13 @@ CREATE TABLE agent_usage (
     owner_id        uuid NOT NULL,
     agent_id        uuid NOT NULL,
     date            date NOT NULL,
+    slot            smallint NOT NULL DEFAULT 0,           -- chats spread over a few rows, so that turns do not queue for one
     message_count   int NOT NULL DEFAULT 0,
     turn_count      int NOT NULL DEFAULT 0,
     tokens_in       bigint NOT NULL DEFAULT 0,
     tokens_out      bigint NOT NULL DEFAULT 0,
     cost_usd        numeric(14, 8) NOT NULL DEFAULT 0,
-    PRIMARY KEY (owner_id, agent_id, date),
+    PRIMARY KEY (owner_id, agent_id, date, slot),
     FOREIGN KEY (owner_id, agent_id) REFERENCES a1_agents (owner_id, id) ON DELETE CASCADE
 );
 
