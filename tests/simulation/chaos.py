@@ -71,6 +71,7 @@ class Plan:
     mutant: str = ""
     stop_at_first: bool = False  # for mutants: one broken promise is enough
     weather: Weather = ROUGH
+    fsync: bool = False  # of the run's own PostgreSQL
     is_kept: bool = False  # is the folder with the logs left where it is?
 
 
@@ -469,7 +470,7 @@ async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) 
             # Without fsync a power cut would cost data, and nobody cuts the power here; but each commit must have left
             # the process before it is answered, or an immediate stop would lose what we were told is kept.
             server = await start_embedded(
-                folder / "postgres", fsync=False, settings={"synchronous_commit": "on"}
+                folder / "postgres", fsync=plan.fsync, settings={"synchronous_commit": "on"}
             )
             stack.push_async_callback(stop_embedded, server)
             await make_database(server.url(user="postgres", database="postgres"), DATABASE)
@@ -607,6 +608,7 @@ def main() -> None:
     options.add_argument("--restarts", type=int, default=20)
     options.add_argument("--mutant", default="")
     options.add_argument("--time-max", type=float, default=600)
+    options.add_argument("--fsync", action="store_true", help="as in production; slower")
     options.add_argument("--keep", action="store_true", help="leave the folder with the logs")
     given = options.parse_args()
     plan = Plan(
@@ -616,6 +618,7 @@ def main() -> None:
         database_restarts=given.restarts,
         mutant=given.mutant,
         time_max_s=given.time_max,
+        fsync=given.fsync,
         is_kept=given.keep,
     )
     verdict = asyncio.run(run_chaos(plan, say=say_json))
