@@ -58,3 +58,11 @@ async def list_acts(tx: Tx, *, before: UUID | None, count: int) -> list[Act]:
         count,
     )
     return [Act(**dict(r)) for r in rows]
+
+
+async def has_act(tx: Tx, action: str) -> bool:
+    """Has this ever been done for the owner?"""
+    found = await tx.value(
+        "SELECT true FROM audit_events WHERE owner_id = $1 AND action = $2 LIMIT 1", tx.owner_id, action
+    )
+    return found or False
