@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.conftest import MakeHouse, TestHouse
 
 from a1zap import first_run
 from a1zap.agents.delete_agent import delete_agent
 from a1zap.first_run import prepare_first_run
-from tests.conftest import MakeHouse, TestHouse
 
 
 async def _made(house: TestHouse) -> tuple[int, int]:
