@@ -139,6 +139,11 @@ def serve_forks(fd: int) -> None:
     os.set_blocking(woken_write, False)
     os.set_blocking(woken_read, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # meant for the test; when that ends, we end, and ours with us
+        signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(woken_write, warn_on_full_buffer=False)
     living: set[int] = set()
     unread = b""
@@ -201,7 +206,9 @@ def _fork(order: dict[str, Any], channel: socket.socket) -> int:
 def _become(order: dict[str, Any]) -> None:
     """In the fork: a process of its own with that environment, running that command."""
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
