@@ -172,6 +172,9 @@ async def knock_steadily(
     began = time.monotonic()
 
     async def knock(due_s: float, person: Person) -> tuple[float, bytes, Answer]:
+        # A server hangs up on connections that were opened and say nothing: such a one is left behind.
+        while free and not free[-1].is_open:
+            free.pop()
         connection = free.pop() if free else await connect("127.0.0.1", port)
         serial, request = person.next_message()
         answer = await connection.send(request)
