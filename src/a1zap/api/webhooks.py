@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from a1zap.api.house import ApiHouse
+from a1zap.channels.contract import Posted
 from a1zap.intake.receive_webhook import Delivery, receive_for_account, receive_for_agent
 
 MESSAGING_PATH = "/api/webhooks/messaging"
@@ -53,7 +54,7 @@ def _begin(request: Request, path: str) -> tuple[ApiHouse, float]:
 
 
 async def _delivery(request: Request, began_s: float) -> Delivery:
-    return Delivery(request.headers, await request.body(), began_s)
+    return Delivery(Posted(request.headers, await request.body(), request.query_params), began_s)
 
 
 _PROBLEM: dict[str, Any] = {

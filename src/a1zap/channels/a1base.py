@@ -13,10 +13,13 @@ import orjson
 
 from a1zap.channels.contract import (
     ChannelAccount,
+    ChannelBase,
     ChatType,
     Inbound,
+    Item,
     MessageType,
     Outbound,
+    Posted,
     Receipt,
     SendAmbiguous,
     SendRefused,
@@ -44,10 +47,9 @@ _TYPES: dict[str, MessageType] = {
 }
 
 
-class A1Base:
+class A1Base(ChannelBase):
     kind = "a1base"
     stale_after_s = 6 * 3600.0
-    is_pulled = False
 
     def check_settings(self, settings: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         for name in settings:
@@ -65,26 +67,24 @@ class A1Base:
         credentials.setdefault("base_url", "https://api.a1base.com/v1")
         return number, credentials
 
-    def authenticate(
-        self, account: ChannelAccount, headers: Mapping[str, str], raw: bytes, now: datetime
-    ) -> None:
+    def authenticate(self, account: ChannelAccount, posted: Posted, now: datetime) -> None:
         secret = account.credentials.get("api_secret")
         if not secret:
             raise NotConfigured(
                 "this a1base channel has no api_secret: set it, and deliveries are accepted again"
             )
-        stamp, signature = headers.get("x-timestamp", ""), headers.get("x-signature", "")
+        stamp, signature = posted.headers.get("x-timestamp", ""), posted.headers.get("x-signature", "")
         if not stamp or not signature:
             raise NotSignedIn("the headers x-timestamp and x-signature are both needed")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
             raise NotSignedIn("x-timestamp is not a time in seconds")
         if abs(now.timestamp() - int(stamp)) > SIGNATURE_AGE_MAX_S:
             raise NotSignedIn("x-timestamp is more than five minutes away from now")
-        expected = hmac.new(secret.encode(), stamp.encode() + raw, hashlib.sha256).hexdigest()
+        expected = hmac.new(secret.encode(), stamp.encode() + posted.raw, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(expected.encode(), signature.lower().encode("utf-8", "replace")):
             raise NotSignedIn("x-signature does not fit the body")
 
-    def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Inbound | Receipt]:
+    def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Item]:
         body = parse_object(raw)
         if body.get("event") == "message_status":
             return _receipts(body, now)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
-from a1zap.channels.contract import ChannelAccount, Inbound, Outbound, Receipt, Sent
+from a1zap.channels.contract import ChannelAccount, ChannelBase, Outbound, Posted, Sent
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import Invalid, NotAllowed
 
 
-class Pulled:
+class Pulled(ChannelBase):
     """A channel whose other side reads its messages from us: to store one is to deliver it."""
 
     is_pulled = True
@@ -24,12 +24,7 @@ class Pulled:
             raise Invalid(f"a {self.kind} channel has no settings", field=next(iter(settings)))
         return "", {}
 
-    def authenticate(
-        self, account: ChannelAccount, headers: Mapping[str, str], raw: bytes, now: datetime
-    ) -> None:
-        raise NotAllowed(f"nothing is delivered to a {self.kind} channel by webhook")
-
-    def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Inbound | Receipt]:
+    def authenticate(self, account: ChannelAccount, posted: Posted, now: datetime) -> None:
         raise NotAllowed(f"nothing is delivered to a {self.kind} channel by webhook")
 
     async def send(self, account: ChannelAccount, outbound: Outbound, egress: Egress) -> Sent:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -18,7 +18,7 @@ import structlog
 from a1zap.agents import channel_store
 from a1zap.agents import store as agents
 from a1zap.agents.model import Agent
-from a1zap.channels.contract import ChannelAccount, Inbound, Receipt
+from a1zap.channels.contract import ChannelAccount, Item, Posted, Receipt
 from a1zap.chats.model import AlreadyKnown, Hop
 from a1zap.db.pool import Tx
 from a1zap.intake.accept_inbound import accept_inbound, accept_receipt
@@ -32,15 +32,14 @@ log = structlog.get_logger()
 MESSAGING_KIND = "a1base"  # what the address without an account id in it takes
 _NO_WEBHOOK = "there is no such webhook"
 _OWNERS_MAX = 100_000
-Items: TypeAlias = Sequence[Inbound | Receipt]
+Items: TypeAlias = Sequence[Item]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What a provider posted. `began_s` is when its first byte reached us, on the desk's monotonic clock."""
 
-    headers: Mapping[str, str]  # names in lower case
-    raw: bytes
+    posted: Posted
     began_s: float
 
 
@@ -119,7 +118,7 @@ async def _receive(
     try:
         async with desk.db.owned(owner_id) as tx:
             opened = await _open(tx, desk, agent_id, account_id, delivery)
-            await _accept(tx, desk, opened, opened.items[:1], delivery.raw)
+            await _accept(tx, desk, opened, opened.items[:1], delivery.posted.raw)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(owner_id))
     # What else a delivery held stands alone: one that is known already must not undo the others.
@@ -144,13 +143,13 @@ async def _open(tx: Tx, desk: Desk, agent_id: UUID, account_id: UUID | None, del
     agent, accounts = found
     account = _authentic(desk, accounts, delivery, now)
     proved_s = desk.clock.monotonic_s()
-    items = await _read(tx, desk, sealer, account, delivery.raw, now)
+    items = await _read(tx, desk, sealer, account, delivery.posted.raw, now)
     read_s = desk.clock.monotonic_s()
     hops = (
         Hop(
             "receive_webhook",
             _ms(delivery.began_s, proved_s),
-            {"channel": account.kind, "bytes": len(delivery.raw)},
+            {"channel": account.kind, "bytes": len(delivery.posted.raw)},
         ),
         Hop("parse", _ms(proved_s, read_s), {"items": len(items)}),
     )
@@ -164,7 +163,7 @@ def _authentic(
     refusal: NotSignedIn | None = None
     for account in accounts:
         try:
-            desk.channels[account.kind].authenticate(account, delivery.headers, delivery.raw, now)
+            desk.channels[account.kind].authenticate(account, delivery.posted, now)
         except NotSignedIn as error:
             refusal = error
         except NotConfigured:
@@ -222,7 +221,7 @@ def _refuse_like_a_stranger(desk: Desk, delivery: Delivery) -> None:
         identity="",
         credentials={"api_secret": secrets.token_hex()},
     )
-    desk.channels[MESSAGING_KIND].authenticate(decoy, delivery.headers, delivery.raw, desk.clock.now())
+    desk.channels[MESSAGING_KIND].authenticate(decoy, delivery.posted, desk.clock.now())
     raise NotSignedIn("x-signature does not fit the body")
 
 

@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-QueueName = Literal["turns", "deliveries"]
-QUEUES: tuple[QueueName, ...] = ("turns", "deliveries")
+QueueName = Literal["turns", "deliveries", "intakes", "fetches", "hooks"]
+QUEUES: tuple[QueueName, ...] = ("turns", "deliveries", "intakes", "fetches", "hooks")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One claimed entry: the head of a chat's lane, ours until the lease runs out.
+    """One claimed entry: the head of a lane, ours until the lease runs out.
+
+    The lane is a chat for turns and deliveries; `chat_id` is then the chat's, and else whatever the lane is called after.
 
     `attempt` counts claims; it is also the fence: an entry that another worker has claimed since bears a higher one,
     and our transaction that tries to finish it fails. `tries` also counts those before it was a dead letter.

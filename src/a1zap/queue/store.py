@@ -42,10 +42,13 @@ _PUT_TURN = f"""
     SELECT $3, $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text) WHERE NOT EXISTS (SELECT 1 FROM waiting)
 """
 
-_PUT_DELIVERY = """
-    INSERT INTO pgmq.q_deliveries (vt, message, headers)
+_PUT = {
+    queue: f"""
+    INSERT INTO pgmq.q_{queue} (vt, message, headers)
     VALUES (now(), $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text))
-"""
+    """
+    for queue in QUEUES
+}
 
 
 async def put_turn(tx: Tx, chat_id: UUID, due_at: datetime) -> None:
@@ -56,7 +59,12 @@ async def put_turn(tx: Tx, chat_id: UUID, due_at: datetime) -> None:
 async def put_delivery(tx: Tx, chat_id: UUID, message_id: UUID, *, attempts_before: int = 0) -> None:
     """The message wants to leave, after everything that was put for its chat before it."""
     payload = _payload(tx.owner_id, chat_id, message_id, attempts_before)
-    await tx.run(_PUT_DELIVERY, str(chat_id), payload)
+    await tx.run(_PUT["deliveries"], str(chat_id), payload)
+
+
+async def put_entry(tx: Tx, queue: QueueName, lane: UUID, subject_id: UUID) -> None:
+    """The subject wants to be worked on, after everything that was put into its lane before it."""
+    await tx.run(_PUT[queue], str(lane), _payload(tx.owner_id, lane, subject_id))
 
 
 async def claim(tx: Tx, queue: QueueName, count: int, lease: timedelta) -> list[Entry]:
@@ -152,6 +160,8 @@ async def replay(tx: Tx, letter_id: UUID, now: datetime) -> DeadLetter | None:
         return None
     if row["queue"] == "turns":
         await put_turn(tx, row["chat_id"], now)
+    elif row["queue"] != "deliveries":
+        await put_entry(tx, row["queue"], row["chat_id"], UUID(row["payload"]["s"]))
     else:
         # Its tries are counted on, or a worker that dies with it now would go unseen (see deliver_message).
         tries = row["payload"].get("a", 0)
