@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 
 from a1zap.agents.model import Agent
 from a1zap.agents.store import AGENT_COLUMNS
-from a1zap.channels.contract import ChannelAccount
+from a1zap.channels.contract import ChannelAccount, Kept
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
@@ -163,6 +164,57 @@ async def keep_unread_delivery(tx: Tx, sealer: Sealer, account_id: UUID, raw: by
         reason[:300],
     )
     return delivery_id
+
+
+async def keep_raw_delivery(
+    tx: Tx, sealer: Sealer, delivery_id: UUID, account_id: UUID, raw: bytes, meta: Mapping[str, Any]
+) -> bool:
+    """Store a delivery as it came, to be read later; False where the very same is kept already."""
+    digest = sealer.blind_index(hashlib.sha256(raw).hexdigest(), table="raw_deliveries", column="digest")
+    kept = await tx.value(
+        """INSERT INTO raw_deliveries (owner_id, id, channel_account_id, digest, raw_sealed, meta_sealed)
+           VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (owner_id, channel_account_id, digest) DO NOTHING RETURNING true""",
+        tx.owner_id,
+        delivery_id,
+        account_id,
+        digest,
+        sealer.seal(raw, table="raw_deliveries", column="raw_sealed", row=delivery_id),
+        sealer.seal(orjson.dumps(dict(meta)), table="raw_deliveries", column="meta_sealed", row=delivery_id),
+    )
+    return kept or False
+
+
+async def read_raw_delivery(tx: Tx, sealer: Sealer, delivery_id: UUID) -> tuple[UUID, Kept] | None:
+    """(account, delivery) of a delivery that nobody has read yet; None where somebody has, or it is gone."""
+    row = await tx.row(
+        """SELECT channel_account_id, raw_sealed, meta_sealed FROM raw_deliveries
+           WHERE owner_id = $1 AND id = $2 AND read_at IS NULL""",
+        tx.owner_id,
+        delivery_id,
+    )
+    if row is None:
+        return None
+    raw = sealer.open(row["raw_sealed"], table="raw_deliveries", column="raw_sealed", row=delivery_id)
+    meta = sealer.open(row["meta_sealed"], table="raw_deliveries", column="meta_sealed", row=delivery_id)
+    return row["channel_account_id"], Kept(delivery_id, raw, orjson.loads(meta))
+
+
+async def mark_raw_delivery_read(tx: Tx, delivery_id: UUID, now: datetime) -> None:
+    await tx.run(
+        "UPDATE raw_deliveries SET read_at = $3 WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        delivery_id,
+        now,
+    )
+
+
+async def find_accounts_named(tx: Tx, kind: str, names: Sequence[str]) -> list[tuple[UUID, UUID, UUID]]:
+    """(owner, agent, account) of every account of a kind with one of these identities; asked before the owner is known."""
+    rows = await tx.rows(
+        "SELECT owner_id, agent_id, id FROM a1zap.channel_accounts_named($1, $2)", kind, list(names)
+    )
+    return [(r["owner_id"], r["agent_id"], r["id"]) for r in rows]
 
 
 def _account(sealer: Sealer, row: Row) -> ChannelAccount:
