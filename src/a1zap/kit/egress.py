@@ -7,6 +7,8 @@ request names its door:
 * https       somebody else did: every address its name resolves to must be public, or opened by A1ZAP_EGRESS_ALLOW
 * plain http  somebody else did: every address must be opened by A1ZAP_EGRESS_ALLOW
 
+What is no HTTP asks for an address by the last two rules (`checked_address`) and connects to that.
+
 The name is resolved once, inside the connector; all addresses of that answer are checked there and only those are
 connected to, so a name that changes its mind between check and connection (DNS rebinding) gains nothing.
 Each door has its own connections: one that was opened for the operator is never used for an owner.
@@ -216,6 +218,7 @@ class Egress:
         self._connections_max = connections_max
         self._tls = tls
         self._lookup = lookup
+        self._raw_lookup: Lookup | None = None
         self._sessions: dict[Door, aiohttp.ClientSession] = {}
         self._threads: list[ThreadPoolExecutor] = []
         self._is_closed = False
@@ -272,6 +275,33 @@ class Egress:
             _current.reset(token)
             if response is not None and not response.content.at_eof():
                 response.close()
+
+    async def checked_address(self, host: str, port: int, *, in_clear: bool = False) -> str:
+        """An address of `host` that somebody who is not the operator may have us connect to, by the rules above.
+
+        For what is no HTTP (SMTP, IMAP): connect to this very address, not to the name again, and have TLS verify the
+        name. `in_clear`: the connection will not be encrypted, so it only goes to ranges the operator opened.
+
+        Raises:
+            EgressRefused: the host is no plain name or address, or one of its addresses is not allowed.
+            EgressFailed: the name does not resolve; nothing was sent.
+        """
+        door: Door = "allowed" if in_clear and self._https_only else "https"
+        if not (_HOST_NAME.fullmatch(host) or _is_ipv6(host)):
+            raise EgressRefused(
+                "connection refused: the host is not a plain name or address (without scheme, port or spaces)",
+                field="host",
+            )
+        self._refuse_literal(host, door)
+        if self._raw_lookup is None:
+            self._raw_lookup = self._lookup or self._system_lookup("raw")
+        try:
+            found = await _CheckedResolver(self._raw_lookup, door, self._allow).resolve(host, port)
+        except OSError:
+            raise EgressFailed(
+                f"connection to '{host}' failed: its name does not resolve", was_sent=False
+            ) from None
+        return found[0]["host"]
 
     @asynccontextmanager
     async def stream(
@@ -360,12 +390,14 @@ class Egress:
             session = self._sessions[door] = self._opened(door)
         return session
 
+    def _system_lookup(self, door: str) -> Lookup:
+        """The system's resolver, on threads of this door's own."""
+        threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix=f"egress-{door}")
+        self._threads.append(threads)
+        return _system_lookup_on(threads)
+
     def _opened(self, door: Door) -> aiohttp.ClientSession:
-        lookup = self._lookup
-        if lookup is None:
-            threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix=f"egress-{door}")
-            self._threads.append(threads)
-            lookup = _system_lookup_on(threads)
+        lookup = self._lookup or self._system_lookup(door)
         connector = _Connector(
             resolver=_CheckedResolver(lookup, door, self._allow),
             limit=self._connections_max,

@@ -648,3 +648,49 @@ async def test_a_refusal_says_whose_move_it_is():
             await egress.request("GET", "https://10.0.0.5/")
         assert isinstance(caught.value, Rejected)
         assert "10.0.0.0/8 (private)" in str(caught.value) and "A1ZAP_EGRESS_ALLOW" in str(caught.value)
+
+
+# -- connections that are no HTTP ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1", "localhost", "::1", "0x7f.1", "mixed.test", "mapped.test", "10.1.2.3"]
+)
+async def test_a_mail_server_inside_the_house_is_refused(host):
+    lookup, _ = fake_names(NAMES)
+    async with Egress(lookup=lookup) as egress:
+        with pytest.raises(EgressRefused):
+            await egress.checked_address(host, 25)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "mail.example.com:25", "smtp://mail.example.com", "a b", "[::1]", "x\r\ny", "user@host"]
+)
+async def test_a_host_that_is_no_plain_name_is_refused(host):
+    async with Egress() as egress:
+        with pytest.raises(EgressRefused):
+            await egress.checked_address(host, 25)
+
+
+async def test_a_public_mail_server_is_reached_at_the_address_that_was_checked():
+    lookup, counted = fake_names({"mail.test": ["8.8.8.8"]})
+    async with Egress(lookup=lookup) as egress:
+        assert await egress.checked_address("mail.test", 465) == "8.8.8.8"
+        assert counted["mail.test"] == 1
+        with pytest.raises(EgressRefused, match="plain"):
+            await egress.checked_address("mail.test", 25, in_clear=True)
+
+
+async def test_an_opened_range_is_reached_in_clear():
+    async with Egress(allow=[ip_network("127.0.0.0/8")]) as egress:
+        assert await egress.checked_address("127.0.0.1", 25, in_clear=True) == "127.0.0.1"
+
+
+async def test_a_mail_server_without_an_address_is_an_outage_and_nothing_was_sent():
+    async def lookup(_host, _port):
+        raise OSError("no such name")
+
+    async with Egress(lookup=lookup) as egress:
+        with pytest.raises(EgressFailed) as caught:
+            await egress.checked_address("nowhere.test", 25)
+    assert not caught.value.was_sent
