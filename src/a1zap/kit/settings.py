@@ -55,6 +55,28 @@ class Settings(BaseSettings):
         description="Model of agents that name none, as provider:model; default: the first provider with a key.",
     )
 
+    storage_url: str | None = Field(
+        None, description="Bucket for files, as s3://bucket/prefix; default: the folder DATA_DIR/files."
+    )
+    storage_endpoint: str | None = Field(
+        None, description="Address of the S3 service, where it is not AWS itself, as http://127.0.0.1:9000."
+    )
+    storage_region: str = Field("us-east-1", description="Region of the bucket.")
+    storage_access_key_id: SecretStr | None = Field(
+        None, description="Key id for the bucket; without it the machine's own role is used."
+    )
+    storage_secret_access_key: SecretStr | None = Field(None, description="Secret of that key.")
+    file_max_mb: int = Field(
+        100, ge=1, le=2000, description="MiB that one file may have; images, audio and visitors' files less."
+    )
+    file_link_s: float = Field(
+        900.0, ge=10, le=86_400, description="Seconds for which a link to a file is good."
+    )
+    transcription_model: str | None = Field(
+        None,
+        description="Writes voice messages down: a model behind OPENAI_BASE_URL, as whisper-1; default: none does.",
+    )
+
     database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("DATABASE_URL"),

@@ -1,0 +1,1 @@
+"""Where sealed blobs lie: a folder, or anything that speaks S3."""
