@@ -212,7 +212,7 @@ async def test_a_delivery_over_the_limit_is_413(served: TestHouse):
     owner = await served.owner()
     async with client(served, owner) as http:
         agent_id = await _ready_agent(http)
-    raw = delivery("x" * (1 << 20))
+    raw = delivery("x" * (24 << 20))  # media ride inside
     async with client(served) as provider:
         answer = await provider.post(MESSAGING, content=raw, headers=signed(raw, **{"x-agent-id": agent_id}))
     assert answer.status_code == 413 and answer.headers["content-type"] == "application/problem+json"

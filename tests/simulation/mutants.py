@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from a1zap import app
-from a1zap.channels import a1base
+from a1zap.channels.a1base import parse as a1base
 from a1zap.chats import store as chats
 from a1zap.db.pool import Tx
 from a1zap.delivery import deliver_message as delivery

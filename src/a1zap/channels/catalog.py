@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from a1zap.channels.a1base import A1Base
+from a1zap.channels.a1base.channel import A1Base
 from a1zap.channels.contract import Channel
 from a1zap.channels.pulled import Pulled
+from a1zap.channels.webhook import Webhook
 
 # Every agent has these two from its first day, so that each chat belongs to a channel account.
 BUILT_IN = ("web", "api")
@@ -15,6 +16,7 @@ BUILT_IN = ("web", "api")
 def shipped_channels() -> Mapping[str, Channel]:
     channels: tuple[Channel, ...] = (
         A1Base(),
+        Webhook(),
         Pulled("web", stale_after_s=3600.0),
         Pulled("api", stale_after_s=3600.0),
     )

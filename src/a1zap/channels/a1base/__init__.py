@@ -1,0 +1,1 @@
+"""WhatsApp, SMS, RCS and iMessage through A1Base."""
