@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from a1zap.accounts.keys import Keyring
 from a1zap.agents import channel_store, store
 from a1zap.agents.channel_store import ChannelAccountSeen
+from a1zap.agents.open_mail_door import ANY_DOMAIN, MailDomains, open_mail_door
 from a1zap.audit.store import record_act
 from a1zap.channels.catalog import BUILT_IN
 from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database, Tx
 from a1zap.kit.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A channel just connected. `shown_once` are credentials that we made: nobody sees them again."""
+
+    seen: ChannelAccountSeen
+    shown_once: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 async def connect_channel(
@@ -24,13 +34,15 @@ async def connect_channel(
     agent_id: UUID,
     settings: Mapping[str, str],
     actor: str,
-) -> ChannelAccountSeen:
+    mail_domains: MailDomains = ANY_DOMAIN,
+) -> Connected:
     """Connect a channel to an agent; its credentials are sealed and never shown again.
 
     Raises:
         Invalid: a setting is missing, unknown or wrong, by name.
         NotFound: there is no such agent.
-        Conflict: the agent has this one already.
+        NotAllowed: the operator has not opened this mail domain to the owner.
+        Conflict: the agent has this one already, or somebody has this mail address.
     """
     identity, credentials = channel.check_settings(settings)
     async with db.owned(owner_id) as tx:
@@ -48,8 +60,10 @@ async def connect_channel(
             raise Conflict(
                 f"the agent has this {channel.kind} channel already", field="kind", value=channel.kind
             )
+        await open_mail_door(tx, keyring, account_id, identity, credentials, mail_domains)
         await _record(tx, actor, "channel.connected", account_id, channel.kind)
-        return await _seen(tx, agent_id, account_id)
+        made = {name: credentials[name] for name in channel.shown_once if not settings.get(name)}
+        return Connected(await _seen(tx, agent_id, account_id), made)
 
 
 async def change_channel(

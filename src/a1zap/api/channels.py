@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -14,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from a1zap.agents.channel_store import ChannelAccountSeen, list_channel_accounts
 from a1zap.agents.connect_channel import change_channel, connect_channel, disconnect_channel
+from a1zap.agents.open_mail_door import parse_mail_domains
 from a1zap.api.auth import AgentsReader, AgentsWriter, House
+from a1zap.api.given_urls import check_given_url
 from a1zap.api.house import ApiHouse
 from a1zap.api.paging import origin_of
 from a1zap.api.reading import new_router
@@ -54,7 +54,10 @@ class ChannelWanted(BaseModel):
     )
     __pydantic_extra__: dict[str, str] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    kind: str = Field(max_length=40, description="a1base: WhatsApp, SMS, RCS and iMessage through A1Base.")
+    kind: str = Field(
+        max_length=40,
+        description="a1base: WhatsApp, SMS, RCS and iMessage through A1Base. webhook: any program, signed.",
+    )
 
 
 class ChannelChangeWanted(Wanted):
@@ -82,6 +85,18 @@ class ChannelShape(Shape):
     created_at: datetime
 
 
+class ConnectedChannelShape(ChannelShape):
+    """A channel just connected, with the credentials that were made for it; nobody sees them again."""
+
+    model_config = ConfigDict(
+        from_attributes=True, json_schema_extra={"examples": [{**_EXAMPLE, "shown_once": {}}]}
+    )
+
+    shown_once: Mapping[str, str] = Field(
+        description="Credentials that we made because none were given, such as a webhook's secret. Keep them now."
+    )
+
+
 @router.post("/api/agents/{agent_id}/channels", status_code=201)
 async def connect_a_channel(
     agent_id: str,
@@ -90,7 +105,7 @@ async def connect_a_channel(
     response: Response,
     house: House,
     who: AgentsWriter,
-) -> ChannelShape:
+) -> ConnectedChannelShape:
     """Connect a channel to an agent."""
     found = agent_in_reach(who, agent_id)
     async with house.db.owned(who.owner_id) as tx:
@@ -105,7 +120,7 @@ async def connect_a_channel(
         )
     settings = wanted.__pydantic_extra__
     _check_addresses(house, settings)
-    seen = await connect_channel(
+    connected = await connect_channel(
         house.db,
         house.keyring,
         channel,
@@ -113,9 +128,13 @@ async def connect_a_channel(
         agent_id=found,
         settings=settings,
         actor=who.actor,
+        mail_domains=parse_mail_domains(
+            house.settings.mail_domains, is_sign_up_open=house.settings.is_sign_up_open
+        ),
     )
-    response.headers["location"] = f"{request.url.path}/{seen.id}"
-    return _shown(house, request, seen)
+    response.headers["location"] = f"{request.url.path}/{connected.seen.id}"
+    shown = _shown(house, request, connected.seen)
+    return ConnectedChannelShape(**shown.model_dump(), shown_once=connected.shown_once)
 
 
 @router.get("/api/agents/{agent_id}/channels")
@@ -184,35 +203,11 @@ def _shown(house: ApiHouse, request: Request, seen: ChannelAccountSeen) -> Chann
 
 
 def _check_addresses(house: ApiHouse, settings: Mapping[str, str]) -> None:
-    """Addresses that an owner gives us are not to be trusted: egress checks them at every call, this is for people.
+    """Addresses that an owner gives us are not to be trusted.
 
     Raises:
-        Invalid: not https, and not an address that the operator has opened.
+        Invalid: one of them we may not call.
     """
     for name, value in settings.items():
-        if name.endswith("url") and value and not _may_be_called(house, value):
-            raise Invalid(
-                f"'{name}' must begin with https:// (plain http only goes to ranges opened with A1ZAP_EGRESS_ALLOW)",
-                field=name,
-            )
-
-
-def _may_be_called(house: ApiHouse, url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    if not host or "@" in parts.netloc:
-        return False
-    if parts.scheme == "https":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        # A name may lead anywhere: egress decides when it is called. Without an opened range it never may.
-        return parts.scheme == "http" and bool(house.settings.egress_networks)
-    return parts.scheme == "http" and any(
-        address.version == network.version and address in network
-        for network in house.settings.egress_networks
-    )
+        if name.endswith("url") and value:
+            check_given_url(house, name, value)
