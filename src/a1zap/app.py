@@ -24,6 +24,8 @@ from a1zap.db.wakeups import Wakeups
 from a1zap.delivery.deliver_message import Deliverer, deliver_message
 from a1zap.embeddings.contract import Embedder
 from a1zap.embeddings.embedded import EmbeddedMiniLM
+from a1zap.intake.accept_receipt import settle_early_receipts
+from a1zap.intake.read_delivery import read_delivery
 from a1zap.kit.clock import Clock, SystemClock
 from a1zap.kit.crypto import MasterKey, load_or_create_master_key
 from a1zap.kit.egress import Egress
@@ -70,6 +72,7 @@ class House:
                 channels=self.channels,
                 shelf=self.shelf,
                 clock=self.clock,
+                egress=self.egress,
             )
         )
 
@@ -87,6 +90,7 @@ class House:
             models=self.models,
             workflows={w.response_type: w for w in (SimpleReply(),)},
             clock=self.clock,
+            egress=self.egress,
         )
         deliverer = Deliverer(
             db=self.db,
@@ -103,9 +107,14 @@ class House:
         async def delivery(entry: Entry) -> None:
             await deliver_message(deliverer, entry)
 
+        async def intake(entry: Entry) -> None:
+            await read_delivery(self, entry)
+
         await asyncio.gather(
             work_off(self.db, self.wakeups, "turns", turn, policy=policy, stop=stop),
             work_off(self.db, self.wakeups, "deliveries", delivery, policy=patient, stop=stop),
+            work_off(self.db, self.wakeups, "intakes", intake, policy=policy, stop=stop),
+            settle_early_receipts(self, stop),
         )
 
 
@@ -165,6 +174,8 @@ async def open_house(
         try:
             yield house
         finally:
+            for channel in house.channels.values():
+                await channel.close()
             await wakeups.close()
             if stack is not None:
                 await stack.close()

@@ -217,6 +217,12 @@ async def find_accounts_named(tx: Tx, kind: str, names: Sequence[str]) -> list[t
     return [(r["owner_id"], r["agent_id"], r["id"]) for r in rows]
 
 
+async def find_accounts_of(tx: Tx, kind: str) -> list[tuple[UUID, UUID, UUID]]:
+    """(owner, agent, account) of every active account of a kind; asked before the owner is known."""
+    rows = await tx.rows("SELECT owner_id, agent_id, id FROM a1zap.channel_accounts_of($1)", kind)
+    return [(r["owner_id"], r["agent_id"], r["id"]) for r in rows]
+
+
 def _account(sealer: Sealer, row: Row) -> ChannelAccount:
     sealed = row["credentials_sealed"]
     credentials: dict[str, str] = {}

@@ -20,6 +20,7 @@ from a1zap.api import (
     usage,
     visitors,
 )
+from a1zap.api.bodies import BodiesHeld
 from a1zap.api.describe import TITLE, describe
 from a1zap.api.edge import Edge
 from a1zap.api.house import ApiHouse
@@ -37,6 +38,7 @@ def build_api(house: ApiHouse) -> FastAPI:
     app = _bare_api()
     app.state.house = house
     app.state.owners = Owners()
+    app.state.bodies_held = BodiesHeld()
     meters = Meters()
     app.state.meters = meters
     app.add_middleware(Edge, meters=meters, is_https=house.settings.base_url.startswith("https://"))

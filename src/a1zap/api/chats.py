@@ -127,7 +127,7 @@ async def write_a_message(
             house.wakeups,
             await see_chat(tx, sealer, who, chat_id),
             text,
-            is_pulled_by_kind={kind: channel.is_pulled for kind, channel in house.channels.items()},
+            channels=house.channels,
             once_key=once_key,
             now=house.clock.now(),
         )

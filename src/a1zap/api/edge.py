@@ -24,8 +24,11 @@ from a1zap.api.problems import Refused, http_error_response, problem, problem_re
 log = structlog.get_logger()
 
 JSON_BYTES_MAX = 1 << 20
-META_BYTES_MAX = 4 << 20  # what Meta says its webhooks may hold
+WEBHOOK_BYTES_MAX = (
+    40 << 20
+)  # a mail with its files; each kind of channel has its own, smaller, limit (api/webhooks.py)
 BODY_TIME_MAX_S = 10.0
+LARGE_BODY_TIME_MAX_S = 60.0
 
 _CHANGING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _JSON = re.compile(rb"\s*application/(?:json|[a-z0-9.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE)
@@ -63,7 +66,7 @@ class Edge:
         try:
             if visit.has_body:
                 visit.refuse_early()
-                receive = _bounded(receive, visit.bytes_max, visit.began_s + BODY_TIME_MAX_S)
+                receive = _bounded(receive, visit.bytes_max, visit.began_s + visit.time_max_s)
             await self.app(scope, receive, visit.send)
         except Refused as refused:
             await http_error_response(refused)(scope, receive, visit.send)
@@ -100,7 +103,13 @@ class _Visit:
 
     @property
     def bytes_max(self) -> int:
-        return META_BYTES_MAX if self._scope["path"].startswith("/api/webhooks/whatsapp") else JSON_BYTES_MAX
+        return WEBHOOK_BYTES_MAX if self._scope["path"].startswith("/api/webhooks/") else JSON_BYTES_MAX
+
+    @property
+    def time_max_s(self) -> float:
+        """A body that says it is large has longer."""
+        is_large = self._length.isdigit() and int(self._length) > JSON_BYTES_MAX
+        return LARGE_BODY_TIME_MAX_S if is_large else BODY_TIME_MAX_S
 
     def refuse_early(self) -> None:
         """What the head of the request tells already.
@@ -174,9 +183,7 @@ def _bounded(receive: Receive, bytes_max: int, until_s: float) -> Receive:
             async with asyncio.timeout_at(until_s):
                 message = await receive()
         except TimeoutError:
-            raise Refused(
-                408, f"the body did not come within {BODY_TIME_MAX_S:.0f} seconds", closes=True
-            ) from None
+            raise Refused(408, "the body did not come in time", closes=True) from None
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)

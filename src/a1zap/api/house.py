@@ -12,6 +12,7 @@ from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.clock import Clock
+from a1zap.kit.egress import Egress
 from a1zap.kit.settings import Settings
 from a1zap.knowledge.shelf import Shelf
 
@@ -27,3 +28,4 @@ class ApiHouse:
     channels: Mapping[str, Channel]
     shelf: Shelf
     clock: Clock
+    egress: Egress

@@ -14,9 +14,12 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from a1zap.api.edge import BODY_TIME_MAX_S as BODY_ANSWERED_AFTER_S
+from a1zap.api.edge import JSON_BYTES_MAX
+from a1zap.api.edge import LARGE_BODY_TIME_MAX_S as LARGE_BODY_ANSWERED_AFTER_S
 
 HEAD_TIME_MAX_S = 10.0
 BODY_TIME_MAX_S = BODY_ANSWERED_AFTER_S + 2.0
+LARGE_BODY_TIME_MAX_S = LARGE_BODY_ANSWERED_AFTER_S + 2.0
 HEAD_BYTES_MAX = 64 * 1024
 LINGER_S = 1.0
 
@@ -44,7 +47,7 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.closing = Closing()
         self._timer: TimerHandle | None = None
-        self._is_in_head = False
+        self._is_in_head = self._is_large = False
         self._head_bytes = 0
         self._is_refused = False
 
@@ -72,6 +75,7 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._is_in_head = True
+        self._is_large = False
         self._head_bytes = 0
         self.scope.setdefault("state", {})["closing"] = self.closing
         self._time(HEAD_TIME_MAX_S)
@@ -80,11 +84,13 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEAD_BYTES_MAX:
             raise ValueError("head too large")  # the parser stops, and send_400_response is called
+        if name.lower() == b"content-length" and value.isdigit():
+            self._is_large = len(value) < 20 and int(value) > JSON_BYTES_MAX
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        self._time(BODY_TIME_MAX_S)
+        self._time(LARGE_BODY_TIME_MAX_S if self._is_large else BODY_TIME_MAX_S)
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

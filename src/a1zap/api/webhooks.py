@@ -9,13 +9,23 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from a1zap.api.bodies import read_body
 from a1zap.api.house import ApiHouse
 from a1zap.channels.contract import Posted
-from a1zap.intake.receive_webhook import Delivery, receive_for_account, receive_for_agent
+from a1zap.intake.receive_webhook import (
+    MESSAGING_KIND,
+    Delivery,
+    answer_challenge,
+    find_account,
+    receive_for_account,
+    receive_for_agent,
+    receive_for_kind,
+)
 
 MESSAGING_PATH = "/api/webhooks/messaging"
 ACCOUNT_PATH = "/api/webhooks/{channel_account_id}"
@@ -28,6 +38,7 @@ def webhook_routes() -> list[Route]:
     return [
         Route(MESSAGING_PATH, _receive_messaging, methods=["POST"]),
         Route(ACCOUNT_PATH, _receive_for_account, methods=["POST"]),
+        Route(ACCOUNT_PATH, _answer_challenge, methods=["GET"]),
     ]
 
 
@@ -36,15 +47,36 @@ async def _receive_messaging(request: Request) -> Response:
     agent_id = request.headers.get("x-agent-id")
     if not agent_id:
         return Response(_NO_AGENT, 400, media_type="application/json")
-    await receive_for_agent(house, request.app.state.owners, agent_id, await _delivery(request, began_s))
+    delivery = await _delivery(request, began_s, house.channels[MESSAGING_KIND].body_max)
+    await receive_for_agent(house, request.app.state.owners, agent_id, delivery)
     return Response(_SUCCESS, media_type="application/json")
 
 
 async def _receive_for_account(request: Request) -> Response:
     house, began_s = _begin(request, ACCOUNT_PATH)
-    account_id: str = request.path_params["channel_account_id"]
-    await receive_for_account(house, account_id, await _delivery(request, began_s))
+    name: str = request.path_params["channel_account_id"]
+    channel = house.channels.get(name)
+    if channel is not None:  # the address of a whole kind: all numbers of one app
+        await receive_for_kind(house, name, await _delivery(request, began_s, channel.body_max))
+        return Response(_SUCCESS, media_type="application/json")
+    # Whose it is decides how much may come, so that is asked before the body is read.
+    found = await find_account(house, name)
+    delivery = await _delivery(request, began_s, house.channels[found.kind].body_max)
+    await receive_for_account(house, house.egress, found, delivery)
     return Response(_SUCCESS, media_type="application/json")
+
+
+async def _answer_challenge(request: Request) -> Response:
+    """A provider asks whether this address is ours; it wants its own word back, as plain text."""
+    house, _ = _begin(request, ACCOUNT_PATH)
+    name: str = request.path_params["channel_account_id"]
+    if name == MESSAGING_PATH.rpartition("/")[2]:
+        raise HTTPException(405, headers={"allow": "POST"})
+    is_kind = name in house.channels
+    said = await answer_challenge(
+        house, None if is_kind else name, name if is_kind else None, request.query_params
+    )
+    return Response(said, media_type="text/plain", headers={"content-security-policy": "sandbox"})
 
 
 def _begin(request: Request, path: str) -> tuple[ApiHouse, float]:
@@ -53,8 +85,9 @@ def _begin(request: Request, path: str) -> tuple[ApiHouse, float]:
     return house, house.clock.monotonic_s()
 
 
-async def _delivery(request: Request, began_s: float) -> Delivery:
-    return Delivery(Posted(request.headers, await request.body(), request.query_params), began_s)
+async def _delivery(request: Request, began_s: float, bytes_max: int) -> Delivery:
+    raw = await read_body(request, bytes_max)
+    return Delivery(Posted(request.headers, raw, request.query_params), began_s)
 
 
 _PROBLEM: dict[str, Any] = {

@@ -184,7 +184,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Relink:
-    """A person's identity changed: whoever had one of `before` is found by `after` from now on."""
+    """A person's identity changed: whoever had one of `before` is found by `after` (best first), and by `before` no more."""
 
     before: Sequence[str]
     after: Sequence[str]
@@ -309,8 +309,23 @@ class Channel(Protocol):
         ...
 
     @property
+    def body_max(self) -> int:
+        """Bytes that one delivery may have."""
+        ...
+
+    @property
+    def chats_follow_people(self) -> bool:
+        """An individual chat is its person's, whatever address they write from: found by the person before its id."""
+        ...
+
+    @property
     def answers_per_hour_max(self) -> int | None:
         """Answers that one chat, and one address, may have in an hour before we suspect a loop and hold; None: no cap."""
+        ...
+
+    @property
+    def shown_once(self) -> Sequence[str]:
+        """Credentials that the kind makes itself where the owner brought none: the creation's answer shows them, once."""
         ...
 
     def check_settings(self, settings: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
@@ -358,6 +373,14 @@ class Channel(Protocol):
 
     def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Item]:
         """What the bytes say, in our words; what there are no words for is an `Unread`. Only for this account's identity.
+
+        Raises:
+            Malformed: they say nothing that we understand.
+        """
+        ...
+
+    def parse_posted(self, account: ChannelAccount, posted: Posted, now: datetime) -> Sequence[Item]:
+        """`parse`, for kinds that also need what stands in the headers (authentic by then).
 
         Raises:
             Malformed: they say nothing that we understand.
@@ -441,7 +464,10 @@ class ChannelBase:
     wants_thread = False
     acknowledges = False
     text_max: int | None = None
+    body_max = 1 << 20
+    chats_follow_people = False
     answers_per_hour_max: int | None = None
+    shown_once: Sequence[str] = ()
 
     def named_in(self, raw: bytes) -> Sequence[str]:
         raise NotAllowed(
@@ -456,6 +482,9 @@ class ChannelBase:
 
     def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Item]:
         raise NotAllowed(f"nothing is delivered to a {self.kind} channel by webhook")
+
+    def parse_posted(self, account: ChannelAccount, posted: Posted, now: datetime) -> Sequence[Item]:
+        return self.parse(account, posted.raw, now)
 
     async def complete(self, account: ChannelAccount, posted: Posted, egress: Egress) -> Posted | None:
         return posted

@@ -82,6 +82,7 @@ class NewMessage:
     held_reason: str | None = None
     turn_id: UUID | None = None
     hops: Sequence[Hop] = ()
+    thread_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,17 @@ class Stored:
     chat_status: ChatStatus
     waiting_since: datetime | None
     chat_is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRead:
+    """What stands before a message that leaves: names as the channel knows them, oldest first."""
+
+    names: Sequence[str]
+    last_inbound_id: UUID | None
+    last_inbound_name: str | None
+    last_inbound_at: datetime | None
+    last_rich_sealed: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

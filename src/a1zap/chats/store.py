@@ -14,15 +14,19 @@ from a1zap.chats.model import (
     AlreadyKnown,
     Chat,
     ChatStatus,
+    Direction,
     Message,
     NewMessage,
     Stored,
+    ThreadRead,
     TurnRecord,
     TurnStatus,
 )
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
+
+REVOKED = "[This message was taken back by its sender.]"
 
 _CHAT = (
     "id, agent_id, channel_account_id, type, channel_kind, service, external_id_sealed, status, last_seq, answered_seq, "
@@ -54,8 +58,9 @@ _STORE_INBOUND = """
     message AS (
         INSERT INTO messages (owner_id, id, chat_id, seq, direction, sender_kind, sender_id, agent_id,
                               channel_account_id, message_type, content_sealed, rich_content_sealed, raw_sealed,
-                              external_id, status, held_reason, said_at, created_at, hops)
-        SELECT $1, $11, chat.id, chat.last_seq, $12, $13, $14, $15, $4, $16, $17, $18, $19, $20, $21, $22, $23, $10, $24
+                              external_id, status, held_reason, said_at, created_at, hops, thread_ref)
+        SELECT $1, $11, chat.id, chat.last_seq, $12, $13, $14, $15, $4, $16, $17, $18, $19, $20, $21, $22, $23, $10, $24,
+               $26
         FROM chat
         ON CONFLICT (owner_id, channel_account_id, direction, external_id) DO NOTHING RETURNING id)
     SELECT chat.*, (SELECT id FROM message) AS message_id FROM chat
@@ -108,6 +113,7 @@ async def store_inbound(
         message.said_at,
         [asdict(h) for h in message.hops],
         channel_kind,
+        message.thread_ref,
     )
     if row is None or row["message_id"] is None:
         raise AlreadyKnown(message.external_id)
@@ -254,6 +260,144 @@ async def find_inbound(tx: Tx, sealer: Sealer, channel_account_id: UUID, externa
         external_id,
     )
     return None if row is None else _message(sealer, row)
+
+
+async def find_by_external_id(
+    tx: Tx, channel_account_id: UUID, direction: Direction, external_id: str
+) -> tuple[UUID, UUID] | None:
+    """(message, chat) of the message that the other side calls so."""
+    row = await tx.row(
+        """SELECT id, chat_id FROM messages WHERE owner_id = $1 AND channel_account_id = $2 AND direction = $3
+           AND external_id = $4""",
+        tx.owner_id,
+        channel_account_id,
+        direction,
+        external_id,
+    )
+    return None if row is None else (row["id"], row["chat_id"])
+
+
+async def find_chats_of(tx: Tx, channel_account_id: UUID, names: Sequence[str]) -> list[UUID]:
+    """The chats in which messages of these names stand (as `external_id` or `thread_ref`), in the order of the names."""
+    rows = await tx.rows(
+        """SELECT n.name, m.chat_id FROM unnest($3::text[]) WITH ORDINALITY AS n(name, place) JOIN LATERAL (
+               SELECT chat_id FROM messages WHERE owner_id = $1 AND channel_account_id = $2
+                   AND direction IN ('inbound', 'outbound') AND external_id = n.name
+               UNION ALL
+               SELECT chat_id FROM messages WHERE owner_id = $1 AND channel_account_id = $2 AND thread_ref = n.name
+               LIMIT 1) m ON true
+           ORDER BY n.place""",
+        tx.owner_id,
+        channel_account_id,
+        list(names),
+    )
+    return [r["chat_id"] for r in rows]
+
+
+async def find_persons_chat(tx: Tx, sealer: Sealer, channel_account_id: UUID, person_id: UUID) -> Chat | None:
+    """The newest individual chat of a person over this account."""
+    row = await tx.row(
+        f"""SELECT {_CHAT} FROM chats c WHERE owner_id = $1 AND channel_account_id = $2 AND type = 'individual'
+            AND EXISTS (SELECT 1 FROM chat_participants p
+                        WHERE p.owner_id = $1 AND p.chat_id = c.id AND p.user_id = $3)
+            ORDER BY last_message_at DESC LIMIT 1""",
+        tx.owner_id,
+        channel_account_id,
+        person_id,
+    )
+    return None if row is None else _chat(sealer, row)
+
+
+async def rekey_chats(tx: Tx, sealer: Sealer, channel_kind: str, before: Sequence[str], after: str) -> None:
+    """Individual chats that were called after an address of somebody's are called after their new one."""
+    rows = await tx.rows(
+        """SELECT id, channel_account_id FROM chats WHERE owner_id = $1 AND channel_kind = $2 AND type = 'individual'
+           AND external_index = ANY($3::bytea[]) ORDER BY id FOR NO KEY UPDATE""",
+        tx.owner_id,
+        channel_kind,
+        [chat_index(sealer, name) for name in before],
+    )
+    for row in rows:
+        await tx.run(
+            """UPDATE chats SET external_index = $3, external_id_sealed = $4 WHERE owner_id = $1 AND id = $2
+               AND NOT EXISTS (SELECT 1 FROM chats o WHERE o.owner_id = $1 AND o.channel_account_id = $5
+                               AND o.external_index = $3)""",
+            tx.owner_id,
+            row["id"],
+            chat_index(sealer, after),
+            sealer.seal(after, table="chats", column="external_id_sealed", row=row["id"]),
+            row["channel_account_id"],
+        )
+
+
+async def amend_message(tx: Tx, sealer: Sealer, message_id: UUID, text: str | None, at: datetime) -> None:
+    """Its sender changed a message, or took it back (None): what it said before is gone."""
+    await tx.run(
+        """UPDATE messages SET content_sealed = $3, edited_at = CASE WHEN $4 THEN edited_at ELSE $5 END,
+               revoked_at = CASE WHEN $4 THEN $5 ELSE revoked_at END,
+               rich_content_sealed = CASE WHEN $4 THEN NULL ELSE rich_content_sealed END,
+               raw_sealed = CASE WHEN $4 THEN NULL ELSE raw_sealed END
+           WHERE owner_id = $1 AND id = $2""",
+        tx.owner_id,
+        message_id,
+        _sealed(sealer, "content_sealed", message_id, REVOKED if text is None else text),
+        text is None,
+        at,
+    )
+
+
+async def count_answers(
+    tx: Tx, chat_id: UUID, person_id: UUID, channel_account_id: UUID, since: datetime
+) -> int:
+    """Messages of ours since then: in this chat, or in all individual chats of the person over the account, whichever are more."""
+    return await tx.value(
+        """SELECT greatest(
+               (SELECT count(*) FROM messages m WHERE m.owner_id = $1 AND m.chat_id = $2
+                AND m.direction = 'outbound' AND m.sender_kind = 'agent' AND m.created_at > $5),
+               (SELECT count(*) FROM chat_participants p
+                JOIN chats c ON c.owner_id = $1 AND c.id = p.chat_id AND c.channel_account_id = $4
+                    AND c.last_message_at > $5
+                JOIN messages m ON m.owner_id = $1 AND m.chat_id = c.id AND m.direction = 'outbound'
+                    AND m.sender_kind = 'agent' AND m.created_at > $5
+                WHERE p.owner_id = $1 AND p.user_id = $3))""",
+        tx.owner_id,
+        chat_id,
+        person_id,
+        channel_account_id,
+        since,
+    )
+
+
+async def read_thread(tx: Tx, chat_id: UUID, count: int = 10) -> ThreadRead:
+    """What stands before a message that leaves: the names of the newest messages, and the newest of the other side."""
+    rows = await tx.rows(
+        """SELECT COALESCE(thread_ref, external_id) AS name FROM messages
+           WHERE owner_id = $1 AND chat_id = $2 AND COALESCE(thread_ref, external_id) IS NOT NULL
+           ORDER BY seq DESC LIMIT $3""",
+        tx.owner_id,
+        chat_id,
+        count,
+    )
+    last = await tx.row(
+        """SELECT id, COALESCE(thread_ref, external_id) AS name, created_at, rich_content_sealed FROM messages
+           WHERE owner_id = $1 AND chat_id = $2 AND direction = 'inbound' ORDER BY seq DESC LIMIT 1""",
+        tx.owner_id,
+        chat_id,
+    )
+    return ThreadRead(
+        names=[r["name"] for r in reversed(rows)],
+        last_inbound_name=None if last is None else last["name"],
+        last_inbound_at=None if last is None else last["created_at"],
+        last_inbound_id=None if last is None else last["id"],
+        last_rich_sealed=None if last is None else last["rich_content_sealed"],
+    )
+
+
+def open_rich(sealer: Sealer, message_id: UUID, sealed: bytes | None) -> dict[str, Any] | None:
+    """The structured part of a message."""
+    if sealed is None:
+        return None
+    return orjson.loads(sealer.open(sealed, table="messages", column="rich_content_sealed", row=message_id))
 
 
 async def read_messages(tx: Tx, sealer: Sealer, ids: Sequence[UUID]) -> dict[UUID, Message]:
@@ -492,7 +636,7 @@ async def resolve_escalations(tx: Tx, chat_id: UUID, now: datetime) -> None:
 _RANK = "array_position(ARRAY['received','queued','sending','unknown','sent','delivered','read','played','failed'], {0})"
 _ADVANCE = f"""
     UPDATE messages SET status = $3, status_updated_at = $4, error = COALESCE($5, error),
-           external_id = COALESCE(external_id, $6), hops = COALESCE($7, hops)
+           external_id = COALESCE(external_id, $6), hops = COALESCE($7, hops), thread_ref = COALESCE($8, thread_ref)
     WHERE owner_id = $1 AND id = $2 AND direction = 'outbound' AND status <> 'failed'
       AND {_RANK.format("$3::text")} > {_RANK.format("status")}
     RETURNING chat_id
@@ -508,8 +652,9 @@ _LEARN = """
 async def read_unsent(tx: Tx, message_id: UUID) -> Row | None:
     """A message that has not left for certain, with where it goes; None where nothing is left to do for it."""
     return await tx.row(
-        """SELECT m.status, m.attempts, m.possible_duplicate, m.content_sealed, m.first_tried_at, m.created_at, m.channel_account_id,
+        """SELECT m.status, m.attempts, m.sender_kind, m.rich_content_sealed, m.possible_duplicate, m.content_sealed, m.first_tried_at, m.created_at, m.channel_account_id,
                   c.type, c.service, c.external_id_sealed, c.id AS chat_id,
+                  (SELECT a.name FROM a1_agents a WHERE a.owner_id = $1 AND a.id = m.agent_id) AS agent_name,
                   (SELECT p.user_id FROM chat_participants p WHERE p.owner_id = $1 AND p.chat_id = c.id
                    ORDER BY p.joined_at LIMIT 1) AS first_participant
            FROM messages m JOIN chats c ON c.owner_id = m.owner_id AND c.id = m.chat_id
@@ -560,10 +705,13 @@ async def advance_status(
     error: str | None = None,
     external_id: str | None = None,
     hops: Sequence[Mapping[str, Any]] | None = None,
+    thread_ref: str | None = None,
 ) -> bool:
     """Move a message's status forward; False where that would have been backwards (what is learnt stays)."""
     kept_hops = None if hops is None else list(hops)
-    moved = await tx.value(_ADVANCE, tx.owner_id, message_id, status, at, error, external_id, kept_hops)
+    moved = await tx.value(
+        _ADVANCE, tx.owner_id, message_id, status, at, error, external_id, kept_hops, thread_ref
+    )
     if moved is None and (external_id is not None or kept_hops is not None):
         await tx.run(_LEARN, tx.owner_id, message_id, external_id, kept_hops)
     return moved is not None
@@ -579,6 +727,54 @@ async def find_sent(tx: Tx, channel_account_id: UUID, external_id: str) -> tuple
         external_id,
     )
     return None if row is None else (row["id"], row["chat_id"])
+
+
+async def read_chat_of_outbound(tx: Tx, message_id: UUID, channel_account_id: UUID) -> UUID | None:
+    """The chat of a message of ours that went over this account; None where there is no such message."""
+    return await tx.value(
+        """SELECT chat_id FROM messages WHERE owner_id = $1 AND id = $2 AND channel_account_id = $3
+           AND direction = 'outbound'""",
+        tx.owner_id,
+        message_id,
+        channel_account_id,
+    )
+
+
+async def keep_early_receipt(
+    tx: Tx, channel_account_id: UUID, external_id: str, status: str, at: datetime, error: str | None
+) -> None:
+    """A receipt for a message that nobody here calls so yet: the answer to its send may be on its way."""
+    await tx.run(
+        """INSERT INTO early_receipts (owner_id, id, channel_account_id, external_id, status, at, error)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        tx.owner_id,
+        new_id(),
+        channel_account_id,
+        external_id,
+        status,
+        at,
+        error,
+    )
+
+
+async def take_early_receipts(tx: Tx, older_than: datetime, count: int = 500) -> Sequence[Row]:
+    """Take those out whose message is known by now, with it, in the order they came; drop what nobody came for in time."""
+    await tx.run(
+        "DELETE FROM early_receipts WHERE owner_id = $1 AND created_at < $2", tx.owner_id, older_than
+    )
+    return await tx.rows(
+        """WITH known AS (
+               SELECT r.owner_id, r.id, m.id AS message_id, m.chat_id FROM early_receipts r
+               JOIN messages m ON m.owner_id = r.owner_id AND m.channel_account_id = r.channel_account_id
+                   AND m.direction = 'outbound' AND m.external_id = r.external_id
+               WHERE r.owner_id = $1 ORDER BY r.id LIMIT $2 FOR UPDATE OF r SKIP LOCKED),
+           gone AS (
+               DELETE FROM early_receipts r USING known k WHERE r.owner_id = k.owner_id AND r.id = k.id
+               RETURNING r.id, r.status, r.at, r.error, k.message_id, k.chat_id)
+           SELECT * FROM gone ORDER BY id""",
+        tx.owner_id,
+        count,
+    )
 
 
 async def unconfirmed_sends(tx: Tx, sealer: Sealer, chat_id: UUID) -> list[Message]:

@@ -12,7 +12,7 @@ between claim and end, and the message may have left: it is treated as unknown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -22,24 +22,30 @@ import structlog
 
 from a1zap.accounts.keys import Keyring
 from a1zap.agents import channel_store
+from a1zap.audit.store import record_act
 from a1zap.channels.contract import (
+    AccountBroken,
     Channel,
     ChannelAccount,
     Outbound,
     SendAmbiguous,
     SendRefused,
     Sent,
+    Thread,
 )
 from a1zap.chats import store as chats
+from a1zap.chats.chat_key import make_chat_key
 from a1zap.chats.model import Hop
 from a1zap.db.pool import Database, Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.clock import Clock
+from a1zap.kit.crypto import Sealer
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import ChannelUnavailable, NotConfigured, Rejected
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
 from a1zap.people import store as people
+from a1zap.people.model import Address
 from a1zap.queue.model import Entry
 from a1zap.queue.work_off import finish_entry
 
@@ -85,6 +91,10 @@ async def deliver_message(house: Deliverer, entry: Entry) -> None:
         sent, flagged = await _send_once(house, attempt)
     except SendAmbiguous as error:
         await _hold_unknown(house, attempt, error)
+    except AccountBroken as error:
+        await _set_back(house, attempt, "queued", error)
+        await pause_broken_account(house, attempt.entry.owner_id, attempt.account, error)
+        raise
     except ChannelUnavailable as error:
         await _set_back(house, attempt, "queued", error)
         raise
@@ -110,27 +120,36 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
             return None
         account = await channel_store.read_channel_account(tx, sealer, row["channel_account_id"])
         if account is None:
-            await chats.advance_status(
-                tx, message_id, "failed", house.clock.now(), error="channel disconnected"
-            )
-            await finish_entry(tx, house.wakeups, entry)
+            await _give_up(tx, house, entry, message_id, "channel disconnected")
             return None
-        to_address = None
+        addresses: Sequence[Address] = ()
         if row["type"] == "individual" and row["first_participant"] is not None:
-            to_address = await people.read_address(tx, sealer, row["first_participant"], account.kind)
+            addresses = await people.read_addresses(tx, sealer, row["first_participant"], account.kind)
+        dead = next((a.dead_because for a in addresses[:1]), None)
+        if dead is not None:
+            await _give_up(tx, house, entry, message_id, f"this address takes no messages any more: {dead}")
+            return None
+        channel = house.channels[account.kind]
+        thread = await _thread(tx, sealer, row["chat_id"]) if channel.wants_thread else None
     outbound = Outbound(
         id=message_id,
         chat_external_id=chats.open_thread(sealer, row["chat_id"], row["external_id_sealed"]),
         chat_type=row["type"],
         service=row["service"],
-        to_address=to_address,
+        to_address=addresses[0].address if addresses else None,
         text=chats.open_content(sealer, message_id, row["content_sealed"]),
         first_tried_at=row["first_tried_at"] or row["created_at"],
+        other_addresses=[a.address for a in addresses[1:]],
+        rich=chats.open_rich(sealer, message_id, row["rich_content_sealed"]),
+        thread=thread,
+        chat_key=make_chat_key(sealer, row["chat_id"]) if channel.wants_thread else None,
+        agent_name=row["agent_name"] or "",
+        is_by_person=row["sender_kind"] == "owner",
     )
     is_unknown = row["status"] == "unknown"
     return _Attempt(
         entry,
-        house.channels[account.kind],
+        channel,
         account,
         outbound,
         is_in_doubt=is_unknown or entry.tries > row["attempts"] + 1,
@@ -139,10 +158,34 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
     )
 
 
+async def _give_up(tx: Tx, house: Deliverer, entry: Entry, message_id: UUID, why: str) -> None:
+    """There is no way for this message: it has failed before anybody was called."""
+    await chats.lock_chat(tx, entry.chat_id)
+    await chats.advance_status(tx, message_id, "failed", house.clock.now(), error=why)
+    await finish_entry(tx, house.wakeups, entry)
+    await record_event(tx, entry.chat_id, "message.status", message_id)
+    announce(tx, house.wakeups, entry.chat_id)
+
+
+async def _thread(tx: Tx, sealer: Sealer, chat_id: UUID) -> Thread:
+    """What the chat holds so far, as the channel names it."""
+    read = await chats.read_thread(tx, chat_id)
+    rich = None
+    if read.last_inbound_id is not None:
+        rich = chats.open_rich(sealer, read.last_inbound_id, read.last_rich_sealed)
+    subject = (rich or {}).get("subject")
+    return Thread(
+        subject=subject if isinstance(subject, str) else None,
+        references=read.names,
+        last_inbound_id=read.last_inbound_name,
+        last_inbound_at=read.last_inbound_at,
+    )
+
+
 async def _send_once(house: Deliverer, attempt: _Attempt) -> tuple[Sent, bool]:
     """Send, after asking whether an earlier attempt got through; (answer, may be a duplicate)."""
     if attempt.account.status != "active":
-        raise ChannelUnavailable("the channel is paused", retry_after_s=60)
+        raise ChannelUnavailable("the channel is paused", retry_after_s=300)
     if not attempt.is_in_doubt:
         return await attempt.channel.send(attempt.account, attempt.outbound, house.egress), False
     was_sent = await _ask_whether_sent(house, attempt)
@@ -215,6 +258,7 @@ async def _end(
             now,
             error=error,
             external_id=sent.external_id if sent else None,
+            thread_ref=sent.thread_ref if sent else None,
             hops=[asdict(hop)],
         )
         await finish_entry(tx, house.wakeups, attempt.entry)
@@ -226,6 +270,26 @@ async def _end(
     log.info(
         "message_delivered", chat_id=str(attempt.entry.chat_id), status=status, attempt=attempt.entry.attempt
     )
+
+
+async def pause_broken_account(
+    house: Deliverer, owner_id: UUID, account: ChannelAccount, error: AccountBroken
+) -> None:
+    """Nothing more is tried over an account that its provider has closed; its messages wait until its owner mended it."""
+    now = house.clock.now()
+    async with house.db.owned(owner_id) as tx:
+        await channel_store.set_channel_status(tx, account.id, "paused")
+        await channel_store.note_health(tx, account.id, _health("broken", str(error), now))
+        await record_act(
+            tx,
+            actor="system",
+            action="channel.broken",
+            subject_kind="channel",
+            subject_id=account.id,
+            detail={"kind": account.kind, "why": str(error)[:300]},
+        )
+    house.health[account.id] = "broken"
+    log.error("channel_broken", channel_account_id=str(account.id), kind=account.kind)
 
 
 async def _note_health(

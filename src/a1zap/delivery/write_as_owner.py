@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import uuid5
 
-from a1zap.agents import channel_store
+from a1zap.channels.contract import Channel
 from a1zap.chats import store as chats
 from a1zap.chats.model import Chat, Message, NewMessage
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.crypto import Sealer
-from a1zap.kit.errors import Conflict
+from a1zap.kit.errors import Conflict, Invalid
 from a1zap.kit.ids import new_id
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
@@ -26,7 +27,7 @@ async def write_as_owner(
     chat: Chat,
     text: str,
     *,
-    is_pulled_by_kind: dict[str, bool],
+    channels: Mapping[str, Channel],
     once_key: str | None,
     now: datetime,
 ) -> Message:
@@ -34,6 +35,7 @@ async def write_as_owner(
 
     Raises:
         Conflict: the key was used for another message.
+        Invalid: the channel takes no message of this length.
     """
     await chats.lock_chat(tx, chat.id)
     # The provider's id of the message will stand in external_id: the key makes the message's own id instead.
@@ -43,8 +45,13 @@ async def write_as_owner(
         if known.content != text:
             raise Conflict("this Idempotency-Key was used for another message", field="Idempotency-Key")
         return known
-    kind = await channel_store.read_channel_kind(tx, chat.channel_account_id)
-    is_pulled = kind is None or is_pulled_by_kind.get(kind, False)
+    channel = channels[chat.channel_kind]
+    if channel.text_max is not None and len(text) > channel.text_max:
+        raise Invalid(
+            f"a message over {chat.channel_kind} may have {channel.text_max:,} characters; this one has {len(text):,}",
+            field="message",
+        )
+    is_pulled = channel.is_pulled
     await chats.append_message(
         tx,
         sealer,

@@ -9,19 +9,22 @@ from uuid import UUID
 import structlog
 
 from a1zap.accounts import store as accounts
+from a1zap.agents.mention import is_mentioned
 from a1zap.agents.model import Agent
 from a1zap.audit.store import record_act
-from a1zap.channels.contract import ChannelAccount, Inbound, Receipt
+from a1zap.channels.contract import Channel, ChannelAccount, Inbound
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Hop, NewMessage, Stored
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
+from a1zap.intake.find_thread import find_thread
 from a1zap.intake.match_echo import match_echo
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id, slot_of
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
 from a1zap.people import store as people
+from a1zap.people.model import Person
 from a1zap.queue import store as queue
 from a1zap.queue.work_off import topic
 
@@ -45,6 +48,7 @@ async def accept_inbound(
     sealer: Sealer,
     wakeups: Wakeups,
     *,
+    channel: Channel,
     account: ChannelAccount,
     agent: Agent,
     inbound: Inbound,
@@ -61,10 +65,17 @@ async def accept_inbound(
         AlreadyKnown: stored before; roll back and answer 2xx.
     """
     if inbound.is_echo:
-        return await _accept_echo(tx, sealer, account=account, agent=agent, inbound=inbound, raw=raw, now=now)
-    held_reason = _reason_to_hold(agent, account)
+        return await _accept_echo(
+            tx, sealer, wakeups, account=account, agent=agent, inbound=inbound, raw=raw, now=now
+        )
+    held_reason = _reason_to_hold(agent, account, inbound)
     person = await people.find_or_add_person(
-        tx, sealer, channel_kind=account.kind, address=inbound.sender_address, name=inbound.sender_name
+        tx,
+        sealer,
+        channel_kind=account.kind if inbound.sender_is_verified else people.unproven(account.kind),
+        address=inbound.sender_address,
+        name=inbound.sender_name,
+        other_addresses=inbound.other_addresses,
     )
     message = NewMessage(
         id=new_id(),
@@ -81,6 +92,7 @@ async def accept_inbound(
         external_id=inbound.external_id,
         held_reason=held_reason,
         hops=hops,
+        thread_ref=inbound.thread_ref,
     )
     stored = await chats.store_inbound(
         tx,
@@ -90,7 +102,7 @@ async def accept_inbound(
         chat_type=inbound.chat_type,
         channel_kind=account.kind,
         service=inbound.service,
-        chat_external_id=inbound.chat_external_id,
+        chat_external_id=await find_thread(tx, sealer, channel, account, inbound, person.id),
         message=message,
         now=now,
     )
@@ -101,6 +113,13 @@ async def accept_inbound(
     # Counted here and not earlier, because all chats of the owner share the meter's row until their commits.
     if held_reason is None and not await _count(tx, stored.chat_id, now):
         held_reason = "over_limit"
+        await chats.hold_message(tx, stored, held_reason, now)
+    if channel.answers_per_hour_max is not None and inbound.automatic is None:
+        await people.revive_address(
+            tx, sealer, channel_kind=account.kind, address=inbound.sender_address
+        )
+    if held_reason is None and await _is_looping(tx, channel, account, stored.chat_id, person.id, now):
+        held_reason = "loop_suspected"
         await chats.hold_message(tx, stored, held_reason, now)
     if held_reason is None and stored.chat_status != "human":
         await queue.put_turn(
@@ -118,23 +137,31 @@ def due_at(now: datetime, waiting_since: datetime, settle_s: float) -> datetime:
     return max(now, min(quiet, latest))
 
 
-async def accept_receipt(tx: Tx, wakeups: Wakeups, account_id: UUID, receipt: Receipt) -> None:
-    """News about a message of ours moves its status forward, or changes nothing."""
-    found = await chats.find_sent(tx, account_id, receipt.external_id)
-    if found is None:
-        return
-    message_id, chat_id = found
-    await chats.lock_chat(tx, chat_id)
-    if await chats.advance_status(tx, message_id, receipt.status.value, receipt.at, error=receipt.error):
-        await record_event(tx, chat_id, "message.status", message_id)
-        announce(tx, wakeups, chat_id)
-
-
-def _reason_to_hold(agent: Agent, account: ChannelAccount) -> str | None:
+def _reason_to_hold(agent: Agent, account: ChannelAccount, inbound: Inbound) -> str | None:
     """Why a message is stored but not answered, whatever the plan; None where it is."""
     if agent.status != "active":
         return f"agent_{agent.status}"
-    return None if account.status == "active" else "channel_paused"
+    if account.status != "active":
+        return "channel_paused"
+    if inbound.automatic is not None:
+        return f"automatic_{inbound.automatic}"
+    if inbound.message_type == "reaction":
+        return "reaction"
+    if inbound.chat_type == "individual" or not agent.respond_only_when_mentioned or inbound.is_mentioned:
+        return None
+    is_named = is_mentioned(inbound.text, name=agent.name, handle=agent.handle)
+    return None if is_named else "not_mentioned"
+
+
+async def _is_looping(
+    tx: Tx, channel: Channel, account: ChannelAccount, chat_id: UUID, person_id: UUID, now: datetime
+) -> bool:
+    """Has this chat or this address had more answers in an hour than a person would read?"""
+    if channel.answers_per_hour_max is None:
+        return False
+    since = now - timedelta(hours=1)
+    answers = await chats.count_answers(tx, chat_id, person_id, account.id, since)
+    return answers >= channel.answers_per_hour_max
 
 
 async def _count(tx: Tx, chat_id: UUID, now: datetime) -> bool:
@@ -156,6 +183,7 @@ async def _count(tx: Tx, chat_id: UUID, now: datetime) -> bool:
 async def _accept_echo(
     tx: Tx,
     sealer: Sealer,
+    wakeups: Wakeups,
     *,
     account: ChannelAccount,
     agent: Agent,
@@ -164,8 +192,21 @@ async def _accept_echo(
     now: datetime,
 ) -> Accepted:
     """Our own side's message came back: it confirms one we sent, or somebody of ours wrote by another way."""
-    if await match_echo(tx, sealer, account, inbound, now):
+    if not inbound.is_by_hand and await match_echo(tx, sealer, account, inbound, now):
         return Accepted(None)
+    chat_name = inbound.chat_external_id
+    person: Person | None = None
+    if inbound.is_by_hand and inbound.chat_type == "individual":
+        person = await people.find_or_add_person(
+            tx,
+            sealer,
+            channel_kind=account.kind,
+            address=inbound.chat_external_id,
+            name=None,
+            other_addresses=inbound.other_addresses,
+        )
+        theirs = await chats.find_persons_chat(tx, sealer, account.id, person.id)
+        chat_name = chat_name if theirs is None else theirs.external_id
     stored = await chats.store_inbound(
         tx,
         sealer,
@@ -174,7 +215,7 @@ async def _accept_echo(
         chat_type=inbound.chat_type,
         channel_kind=account.kind,
         service=inbound.service,
-        chat_external_id=inbound.chat_external_id,
+        chat_external_id=chat_name,
         message=NewMessage(
             id=new_id(),
             direction="outbound",
@@ -191,7 +232,24 @@ async def _accept_echo(
         ),
         now=now,
     )
+    if stored.chat_is_new and person is not None:
+        await chats.add_participant(tx, stored.chat_id, person.id)
     await record_event(tx, stored.chat_id, "message.created", stored.message_id)
+    if inbound.is_by_hand and stored.chat_status != "human":
+        # A person of the owner's answers in the phone's app: the agent keeps out of it from here on.
+        await chats.set_chat_status(tx, stored.chat_id, "human")
+        await chats.skip_unanswered(tx, stored.chat_id)
+        await chats.resolve_escalations(tx, stored.chat_id, now)
+        await record_event(tx, stored.chat_id, "chat.changed", stored.chat_id)
+        await record_act(
+            tx,
+            actor="channel",
+            action="chat.taken_over",
+            subject_kind="chat",
+            subject_id=stored.chat_id,
+            detail={"why": "written by hand", "channel": account.kind},
+        )
+    announce(tx, wakeups, stored.chat_id)
     return Accepted(stored)
 
 
@@ -205,4 +263,4 @@ def _rich(inbound: Inbound) -> dict[str, object] | None:
     return rich or None
 
 
-__all__ = ["Accepted", "AlreadyKnown", "accept_inbound", "accept_receipt", "due_at"]
+__all__ = ["Accepted", "AlreadyKnown", "accept_inbound", "due_at"]

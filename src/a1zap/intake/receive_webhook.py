@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -17,14 +17,14 @@ import structlog
 
 from a1zap.agents import channel_store
 from a1zap.agents import store as agents
-from a1zap.agents.model import Agent
-from a1zap.channels.contract import ChannelAccount, Item, Posted, Receipt
+from a1zap.channels.contract import ChannelAccount, Item, Posted, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
 from a1zap.db.pool import Tx
-from a1zap.intake.accept_inbound import accept_inbound, accept_receipt
+from a1zap.intake.accept_item import Opened, accept_item
 from a1zap.intake.desk import Desk
-from a1zap.kit.crypto import Sealer
-from a1zap.kit.errors import Malformed, NotConfigured, NotFound, NotSignedIn
+from a1zap.intake.keep_delivery import keep_delivery
+from a1zap.kit.egress import Egress
+from a1zap.kit.errors import Malformed, NotAllowed, NotConfigured, NotFound, NotSignedIn
 from a1zap.kit.ids import parse_id
 
 log = structlog.get_logger()
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 MESSAGING_KIND = "a1base"  # what the address without an account id in it takes
 _NO_WEBHOOK = "there is no such webhook"
 _OWNERS_MAX = 100_000
+CHALLENGED_MAX = 200  # accounts of a kind that are asked whether a challenge is theirs
+FOR_ANOTHER = "for another"  # how the reason of an Unread begins that belongs to another account
 Items: TypeAlias = Sequence[Item]
 
 
@@ -44,15 +46,13 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A delivery that is authentic: for whom, and what it says."""
+class Found:
+    """Whose a channel account is."""
 
-    sealer: Sealer
-    account: ChannelAccount
-    agent: Agent
-    items: Items
-    hops: tuple[Hop, ...]
-    read_at_s: float
+    owner_id: UUID
+    agent_id: UUID
+    kind: str
+    account_id: UUID
 
 
 class Owners:
@@ -92,13 +92,11 @@ async def receive_for_agent(desk: Desk, owners: Owners, agent_id: str, delivery:
         _refuse_like_a_stranger(desk, delivery)
 
 
-async def receive_for_account(desk: Desk, account_id: str, delivery: Delivery) -> None:
-    """Take in what a provider delivered to one channel account's own address.
+async def find_account(desk: Desk, account_id: str) -> Found:
+    """Whose a channel's own address is.
 
     Raises:
-        NotFound: no such account, or nothing is delivered to its kind.
-        NotSignedIn: the signature does not fit.
-        NotConfigured: the account has no secret to check with.
+        NotFound: there is no such account, or nothing is delivered to its kind.
     """
     parsed = parse_id(account_id)
     found = None
@@ -107,32 +105,149 @@ async def receive_for_account(desk: Desk, account_id: str, delivery: Delivery) -
             found = await channel_store.find_channel_owner(tx, parsed)
     if parsed is None or found is None or desk.channels[found[2]].is_pulled:
         raise NotFound(_NO_WEBHOOK)
-    owner_id, agent_id, _ = found
-    await _receive(desk, owner_id, agent_id, parsed, delivery)
+    return Found(*found, parsed)
+
+
+async def receive_for_account(desk: Desk, egress: Egress, found: Found, delivery: Delivery) -> None:
+    """Take in what a provider delivered to one channel account's own address.
+
+    Raises:
+        NotFound: the account is gone.
+        NotSignedIn: the signature does not fit.
+        NotConfigured: the account has no secret to check with.
+    """
+    if desk.channels[found.kind].is_read_later:
+        await _keep(desk, egress, found, delivery)
+    else:
+        await _receive(desk, found.owner_id, found.agent_id, found.account_id, delivery)
+
+
+async def receive_for_kind(desk: Desk, kind: str, delivery: Delivery) -> None:
+    """Take in what a provider delivered for all accounts of one app: each takes what is its own.
+
+    Only what the body says about whom it is for is read before the signature is proved, and each account that it
+    names checks with its own secret.
+
+    Raises:
+        NotFound: the kind has no such address.
+        NotSignedIn: the signature fits none of the accounts that it names, or it names none that we have.
+    """
+    channel = desk.channels.get(kind)
+    if channel is None or channel.is_pulled:
+        raise NotFound(_NO_WEBHOOK)
+    try:
+        names = channel.named_in(delivery.posted.raw)
+    except NotAllowed:
+        raise NotFound(_NO_WEBHOOK) from None
+    except Malformed:
+        names = ()
+    async with desk.db.standalone() as tx:
+        found = await channel_store.find_accounts_named(tx, kind, names) if names else []
+    refusal: NotSignedIn | NotConfigured | None = None
+    is_taken = False
+    for owner_id, agent_id, account_id in found:
+        try:
+            await _receive(desk, owner_id, agent_id, account_id, delivery, is_shared=True)
+        except (NotSignedIn, NotConfigured) as error:
+            refusal = refusal or error
+        except NotFound:  # gone meanwhile
+            continue
+        else:
+            is_taken = True
+    if not is_taken:
+        raise refusal or NotSignedIn("the signature fits no account that this delivery names")
+
+
+async def answer_challenge(
+    desk: Desk, account_id: str | None, kind: str | None, query: Mapping[str, str]
+) -> str:
+    """What a provider wants to hear that asks whether an address is ours.
+
+    Raises:
+        NotFound: there is no such address.
+        NotAllowed: the question proves nothing.
+    """
+    if account_id is not None:
+        found = [await find_account(desk, account_id)]
+    else:
+        async with desk.db.standalone() as tx:
+            rows = await channel_store.find_accounts_of(tx, kind or "")
+        found = [Found(owner_id, agent_id, kind or "", one) for owner_id, agent_id, one in rows]
+    for one in found[:CHALLENGED_MAX]:
+        async with desk.db.owned(one.owner_id) as tx:
+            sealer = await desk.keyring.sealer(tx)
+            account = await channel_store.read_channel_account(tx, sealer, one.account_id)
+        if account is None:
+            continue
+        try:
+            return desk.channels[account.kind].challenge(account, query)
+        except NotAllowed:
+            continue
+    raise NotAllowed("this does not prove that the provider asks: look at the verify token")
+
+
+async def _keep(desk: Desk, egress: Egress, found: Found, delivery: Delivery) -> None:
+    """Prove, make whole, store as it came; a worker reads it."""
+    channel = desk.channels[found.kind]
+    async with desk.db.owned(found.owner_id) as tx:
+        sealer = await desk.keyring.sealer(tx)
+        account = await channel_store.read_channel_account(tx, sealer, found.account_id)
+    if account is None:
+        raise NotFound(_NO_WEBHOOK)
+    await channel.prepare(account, delivery.posted, egress)
+    channel.authenticate(account, delivery.posted, desk.clock.now())
+    whole = await channel.complete(account, delivery.posted, egress)
+    if whole is not None:
+        await keep_delivery(desk, found.owner_id, found.account_id, whole.raw, _meta(whole))
+
+
+def _meta(posted: Posted) -> dict[str, str]:
+    """What the reading will need of the head of a request."""
+    meta = {"content_type": posted.headers.get("content-type", "")[:500]}
+    for name in ("envelope_from", "envelope_to"):
+        value = posted.headers.get(f"x-{name.replace('_', '-')}")
+        if value:
+            meta[name] = value[:1000]
+    return meta
 
 
 async def _receive(
-    desk: Desk, owner_id: UUID, agent_id: UUID, account_id: UUID | None, delivery: Delivery
+    desk: Desk,
+    owner_id: UUID,
+    agent_id: UUID,
+    account_id: UUID | None,
+    delivery: Delivery,
+    *,
+    is_shared: bool = False,
 ) -> None:
-    opened: _Opened | None = None
+    opened: tuple[Opened, Items] | None = None
     try:
         async with desk.db.owned(owner_id) as tx:
             opened = await _open(tx, desk, agent_id, account_id, delivery)
-            await _accept(tx, desk, opened, opened.items[:1], delivery.posted.raw)
+            if is_shared:
+                opened = (opened[0], [i for i in opened[1] if not _is_anothers(i)])
+            await _accept(tx, desk, *opened, delivery.posted.raw, count=1)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(owner_id))
     # What else a delivery held stands alone: one that is known already must not undo the others.
     if opened is None:
         return
-    for item in opened.items[1:]:
+    for item in opened[1][1:]:
         try:
             async with desk.db.owned(owner_id) as tx:
-                await _accept(tx, desk, opened, [item], None)
+                await _accept(tx, desk, opened[0], [item], None, count=1)
         except AlreadyKnown:
             log.info("delivery_repeated", owner_id=str(owner_id))
 
 
-async def _open(tx: Tx, desk: Desk, agent_id: UUID, account_id: UUID | None, delivery: Delivery) -> _Opened:
+def _is_anothers(item: Item) -> bool:
+    """At the door of a whole kind every account is asked: what is another's is taken in there."""
+    return isinstance(item, Unread) and item.reason.startswith(FOR_ANOTHER)
+
+
+async def _open(
+    tx: Tx, desk: Desk, agent_id: UUID, account_id: UUID | None, delivery: Delivery
+) -> tuple[Opened, Items]:
     """Find the account, prove the bytes, read them. What nobody can read is kept whole."""
     now = desk.clock.now()
     sealer = await desk.keyring.sealer(tx)
@@ -143,7 +258,11 @@ async def _open(tx: Tx, desk: Desk, agent_id: UUID, account_id: UUID | None, del
     agent, accounts = found
     account = _authentic(desk, accounts, delivery, now)
     proved_s = desk.clock.monotonic_s()
-    items = await _read(tx, desk, sealer, account, delivery.posted.raw, now)
+    channel = desk.channels[account.kind]
+    try:
+        items = channel.parse_posted(account, delivery.posted, now)
+    except Malformed as error:
+        items = [Unread(str(error), delivery.posted.raw)]
     read_s = desk.clock.monotonic_s()
     hops = (
         Hop(
@@ -153,7 +272,7 @@ async def _open(tx: Tx, desk: Desk, agent_id: UUID, account_id: UUID | None, del
         ),
         Hop("parse", _ms(proved_s, read_s), {"items": len(items)}),
     )
-    return _Opened(sealer, account, agent, items, hops, read_s)
+    return Opened(sealer, channel, account, agent, hops, read_s), items
 
 
 def _authentic(
@@ -177,36 +296,10 @@ def _authentic(
     )
 
 
-async def _read(
-    tx: Tx, desk: Desk, sealer: Sealer, account: ChannelAccount, raw: bytes, now: datetime
-) -> Items:
-    try:
-        return desk.channels[account.kind].parse(account, raw, now)
-    except Malformed as error:
-        # Authentic, so it is worth keeping; and refusing it would only make the provider send it again.
-        delivery_id = await channel_store.keep_unread_delivery(tx, sealer, account.id, raw, str(error))
-        log.warning("delivery_unread", channel_account_id=str(account.id), delivery_id=str(delivery_id))
-        return ()
-
-
-async def _accept(tx: Tx, desk: Desk, opened: _Opened, items: Items, raw: bytes | None) -> None:
-    for item in items:
-        if isinstance(item, Receipt):
-            await accept_receipt(tx, desk.wakeups, opened.account.id, item)
-            continue
-        hop = Hop(
-            "accept_inbound", _ms(opened.read_at_s, desk.clock.monotonic_s()), {"service": item.service}
-        )
-        await accept_inbound(
-            tx,
-            opened.sealer,
-            desk.wakeups,
-            account=opened.account,
-            agent=opened.agent,
-            inbound=item,
-            raw=raw,
-            hops=(*opened.hops, hop),
-            now=desk.clock.now(),
+async def _accept(tx: Tx, desk: Desk, opened: Opened, items: Items, raw: bytes | None, *, count: int) -> None:
+    for item in items[:count]:
+        await accept_item(
+            tx, desk.wakeups, opened, item, raw, now=desk.clock.now(), monotonic_s=desk.clock.monotonic_s
         )
 
 

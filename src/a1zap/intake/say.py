@@ -87,6 +87,7 @@ async def _store(tx: Tx, desk: Desk, saying: Saying) -> Said:
         tx,
         place.sealer,
         desk.wakeups,
+        channel=desk.channels[saying.kind],
         account=place.account,
         agent=place.agent,
         inbound=Inbound(

@@ -12,3 +12,11 @@ class Person:
 
     id: UUID
     name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a person is reached; `dead_because` says why nobody is to be reached there any more."""
+
+    address: str
+    dead_because: str | None = None

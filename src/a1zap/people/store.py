@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
-from a1zap.people.model import Person
+from a1zap.people.model import Address, Person
 
 
 async def find_or_add_person(
@@ -18,10 +19,33 @@ async def find_or_add_person(
     address: str,
     name: str | None,
     stack_auth_user_id: UUID | None = None,
+    other_addresses: Sequence[str] = (),
 ) -> Person:
-    """Who writes from this address; made known where nobody does yet. Two at once make one person."""
+    """Who writes from this address; made known where nobody does yet. Two at once make one person.
+
+    `other_addresses` are the same person's: whoever has one of them already is who writes (the first address counts
+    most), and is found by all of them from now on.
+    """
     index = address_index(sealer, channel_kind, address)
     known = await _find(tx, channel_kind, index)
+    if other_addresses:
+        for other in other_addresses:
+            known = known or await _find(tx, channel_kind, address_index(sealer, channel_kind, other))
+        person = (
+            await _renamed(tx, sealer, known, name)
+            if known is not None
+            else await find_or_add_person(
+                tx,
+                sealer,
+                channel_kind=channel_kind,
+                address=address,
+                name=name,
+                stack_auth_user_id=stack_auth_user_id,
+            )
+        )
+        for one in (*reversed(other_addresses), address):
+            await _add_address(tx, sealer, person.id, channel_kind, one)
+        return person
     if known is not None:
         return await _renamed(tx, sealer, known, name)
     person_id, address_id = new_id(), new_id()
@@ -66,20 +90,98 @@ async def read_person(tx: Tx, sealer: Sealer, person_id: UUID) -> Person | None:
     return None if row is None else Person(person_id, _name(sealer, row))
 
 
-async def read_address(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: str) -> str | None:
-    """Where the person can be reached on a channel; the newest address where there are several."""
-    row = await tx.row(
-        """SELECT id, address_sealed FROM user_addresses WHERE owner_id = $1 AND user_id = $2 AND channel_kind = $3
-           ORDER BY id DESC LIMIT 1""",
+async def relink(
+    tx: Tx, sealer: Sealer, *, channel_kind: str, before: Sequence[str], after: Sequence[str]
+) -> Person | None:
+    """A person's identity changed: whoever has one of `before` is found by `after` instead; None where nobody has.
+
+    An address of `after` that somebody else has goes to the person; one of `before` is free for whoever gets it next.
+    """
+    known: Row | None = None
+    for address in before:
+        known = known or await _find(tx, channel_kind, address_index(sealer, channel_kind, address))
+    if known is None:
+        return None
+    freed = [address_index(sealer, channel_kind, a) for a in (*before, *after)]
+    await tx.run(
+        """DELETE FROM user_addresses WHERE owner_id = $1 AND channel_kind = $2 AND address_index = ANY($3::bytea[])""",
         tx.owner_id,
+        channel_kind,
+        freed,
+    )
+    for address in reversed(after):
+        await _add_address(tx, sealer, known["id"], channel_kind, address)
+    return Person(known["id"], _name(sealer, known))
+
+
+async def _add_address(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: str, address: str) -> None:
+    """One more address of a person; one that is known already, whoever has it, stays as it is."""
+    address_id = new_id()
+    await tx.run(
+        """INSERT INTO user_addresses (owner_id, id, user_id, channel_kind, address_index, address_sealed)
+           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (owner_id, channel_kind, address_index) DO NOTHING""",
+        tx.owner_id,
+        address_id,
         person_id,
         channel_kind,
+        address_index(sealer, channel_kind, address),
+        sealer.seal(address, table="user_addresses", column="address_sealed", row=address_id),
     )
-    if row is None:
-        return None
-    return sealer.open_text(
-        row["address_sealed"], table="user_addresses", column="address_sealed", row=row["id"]
+
+
+async def mark_address_dead(tx: Tx, sealer: Sealer, *, channel_kind: str, address: str, why: str) -> None:
+    """Nobody is to be reached there any more, says the other side."""
+    await tx.run(
+        """UPDATE user_addresses SET dead_since = now(), dead_because = $4
+           WHERE owner_id = $1 AND channel_kind = $2 AND address_index = $3 AND dead_since IS NULL""",
+        tx.owner_id,
+        channel_kind,
+        address_index(sealer, channel_kind, address),
+        why[:300],
     )
+
+
+async def revive_address(tx: Tx, sealer: Sealer, *, channel_kind: str, address: str) -> None:
+    """Somebody wrote from it: it is alive."""
+    await tx.run(
+        """UPDATE user_addresses SET dead_since = NULL, dead_because = NULL
+           WHERE owner_id = $1 AND channel_kind = $2 AND address_index = $3 AND dead_since IS NOT NULL""",
+        tx.owner_id,
+        channel_kind,
+        address_index(sealer, channel_kind, address),
+    )
+
+
+async def read_address(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: str) -> str | None:
+    """Where the person can be reached on a channel; the newest address where there are several."""
+    found = await read_addresses(tx, sealer, person_id, channel_kind)
+    return found[0].address if found else None
+
+
+async def read_addresses(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: str) -> list[Address]:
+    """Where the person can be reached on a channel, the newest address first; unproven ones only where no other is."""
+    rows = await tx.rows(
+        """SELECT id, address_sealed, dead_because FROM user_addresses
+           WHERE owner_id = $1 AND user_id = $2 AND channel_kind = ANY($3::text[])
+           ORDER BY channel_kind, id DESC LIMIT 5""",
+        tx.owner_id,
+        person_id,
+        [channel_kind, unproven(channel_kind)],
+    )
+    return [
+        Address(
+            sealer.open_text(
+                r["address_sealed"], table="user_addresses", column="address_sealed", row=r["id"]
+            ),
+            r["dead_because"],
+        )
+        for r in rows
+    ]
+
+
+def unproven(channel_kind: str) -> str:
+    """Under this kind stand the addresses of people who say that they are somebody, and did not prove it."""
+    return f"{channel_kind}:unproven"
 
 
 def address_index(sealer: Sealer, channel_kind: str, address: str) -> bytes:

@@ -10,6 +10,7 @@ from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.clock import Clock
+from a1zap.kit.egress import Egress
 from a1zap.knowledge.shelf import Shelf
 from a1zap.turns.models import ModelSource
 from a1zap.workflows.contract import Workflow
@@ -25,3 +26,4 @@ class TurnHouse:
     models: ModelSource
     workflows: Mapping[str, Workflow]
     clock: Clock
+    egress: Egress

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,12 +13,15 @@ from typing import Any
 import structlog
 
 from a1zap.agents import store as agents
+from a1zap.agents.channel_store import read_channel_account
 from a1zap.agents.model import Agent
+from a1zap.channels.contract import Channel, ChannelAccount
 from a1zap.chats import store as chats
 from a1zap.chats.model import Chat, Message
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
-from a1zap.kit.errors import ModelUnavailable, OverLimit
+from a1zap.kit.egress import Egress
+from a1zap.kit.errors import ChannelUnavailable, ModelUnavailable, OverLimit, Rejected
 from a1zap.kit.ids import new_id
 from a1zap.people import store as people
 from a1zap.people.model import Person
@@ -55,6 +61,7 @@ class Scene:
     unanswered: list[Message]
     from_seq: int
     spent_usd: Decimal
+    account: ChannelAccount | None  # only of channels that can be shown that we write
 
 
 async def take_turn(house: TurnHouse, entry: Entry) -> None:
@@ -70,22 +77,25 @@ async def take_turn(house: TurnHouse, entry: Entry) -> None:
     if scene is None:
         return
     trace.mark("take_turn", {"unanswered": len(scene.unanswered), "history": len(scene.history)})
+    channel = house.channels[scene.channel_kind]
     turn_id = new_id()
     began_at = house.clock.now()
-    thought = await _think(house, entry, scene, trace, turn_id)
+    async with _acknowledged(channel, scene, house.egress):
+        thought = await _think(house, entry, scene, trace, turn_id)
     outcome = Outcome(
         entry=entry,
         turn_id=turn_id,
         chat=scene.chat,
         agent=scene.agent,
-        is_pulled=house.channels[scene.channel_kind].is_pulled,
+        is_pulled=channel.is_pulled,
+        text_max=channel.text_max,
         thought=thought,
         from_seq=scene.from_seq,
         to_seq=scene.unanswered[-1].seq,
         answered=len(scene.unanswered),
         hops=trace.hops,
         began_at=began_at,
-        late_notice=_late_notice(scene, house.channels[scene.channel_kind].stale_after_s, house.clock.now()),
+        late_notice=_late_notice(scene, channel.stale_after_s, house.clock.now()),
     )
     await write_turn(house, scene.sealer, outcome)
 
@@ -128,6 +138,9 @@ async def _look(tx: Tx, sealer: Sealer, chat: Chat, house: TurnHouse) -> Scene |
         spent_usd=Decimal(0)
         if agent.budget_usd_per_day is None
         else await agents.spent_usd(tx, agent.id, day),
+        account=await read_channel_account(tx, sealer, chat.channel_account_id)
+        if house.channels[chat.channel_kind].acknowledges
+        else None,
     )
 
 
@@ -147,6 +160,29 @@ async def _finish_idle(tx: Tx, house: TurnHouse, entry: Entry, chat: Chat | None
     if chat is not None:
         await chats.lock_chat(tx, chat.id)
     await finish_entry(tx, house.wakeups, entry)
+
+
+@asynccontextmanager
+async def _acknowledged(channel: Channel, scene: Scene, egress: Egress) -> AsyncGenerator[None]:
+    """Meanwhile the other side is shown that its message was read and is being answered, where its channel can."""
+    external_id = scene.unanswered[-1].external_id
+    if scene.account is None or external_id is None or scene.agent.status != "active":
+        yield
+        return
+    showing = asyncio.create_task(_show(channel, scene.account, external_id, egress))
+    try:
+        yield
+    finally:
+        # Not before it has left: a "typing" that arrives after the answer would stay.
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _show(channel: Channel, account: ChannelAccount, external_id: str, egress: Egress) -> None:
+    try:
+        await channel.acknowledge(account, external_id, egress)
+    except (ChannelUnavailable, Rejected) as error:
+        log.info("not_acknowledged", channel=account.kind, error=type(error).__name__)
 
 
 async def _think(house: TurnHouse, entry: Entry, scene: Scene, trace: Trace, turn_id: Any) -> Thought:

@@ -17,6 +17,7 @@ from a1zap.chats.model import Chat, ChatStatus, NewMessage, TurnRecord, TurnStat
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id, slot_of
+from a1zap.kit.split_text import split_text
 from a1zap.live.announce import announce
 from a1zap.live.model import EventKind
 from a1zap.live.store import drop_draft, record_events
@@ -38,6 +39,7 @@ class Outcome:
     chat: Chat
     agent: Agent
     is_pulled: bool
+    text_max: int | None
     thought: Thought
     from_seq: int
     to_seq: int
@@ -133,9 +135,10 @@ async def _write_message(
 def _parts(outcome: Outcome, step: Reply) -> list[str]:
     """One message, or one a paragraph where the agent is set so; the late notice before the first."""
     text = step.text if outcome.late_notice is None else f"{outcome.late_notice}\n\n{step.text}"
-    if not outcome.agent.message_settings.get("split_paragraphs"):
-        return [text]
-    return [part for part in (p.strip() for p in text.split("\n\n")) if part]
+    parts = [text]
+    if outcome.agent.message_settings.get("split_paragraphs"):
+        parts = [part for part in (p.strip() for p in text.split("\n\n")) if part]
+    return [piece for part in parts for piece in split_text(part, outcome.text_max)]
 
 
 def _status(outcome: Outcome) -> TurnStatus:

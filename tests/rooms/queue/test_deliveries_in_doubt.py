@@ -16,11 +16,12 @@ from tests.fakes.a1base import FAIR, KEY, SECRET, Account, FakeA1Base, Weather, 
 
 from a1zap.agents.connect_channel import connect_channel
 from a1zap.agents.create_agent import create_agent
+from a1zap.agents.channel_store import read_channel_account
 from a1zap.channels.contract import Receipt, Status
 from a1zap.chats import store as chats
 from a1zap.delivery.deliver_message import Deliverer, deliver_message
 from a1zap.delivery.write_as_owner import write_as_owner
-from a1zap.intake.accept_inbound import accept_receipt
+from a1zap.intake.accept_receipt import accept_receipt
 from a1zap.kit.errors import ChannelUnavailable
 from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
@@ -68,7 +69,7 @@ class Way:
                 self.house.wakeups,
                 chat,
                 text,
-                is_pulled_by_kind={},
+                channels=self.house.channels,
                 once_key=None,
                 now=self.house.clock.now(),
             )
@@ -244,7 +245,9 @@ async def test_news_that_comes_late_moves_nothing_back(way: Way):
     for status in (Status.DELIVERED, Status.SENT, Status.DELIVERED):
         async with way.house.db.owned(way.owner_id) as tx:
             receipt = Receipt(external_id, status, way.house.clock.now())
-            await accept_receipt(tx, way.house.wakeups, row["channel_account_id"], receipt)
+            sealer = await way.house.keyring.sealer(tx)
+            account = await read_channel_account(tx, sealer, row["channel_account_id"])
+            await accept_receipt(tx, sealer, way.house.wakeups, account, receipt)
         assert (await way.found(message_id))["status"] == "delivered"
 
 

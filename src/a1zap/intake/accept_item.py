@@ -1,0 +1,111 @@
+"""One part of a delivery becomes durable, whatever kind of part it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from a1zap.agents import channel_store
+from a1zap.agents.model import Agent
+from a1zap.channels.contract import Amendment, Channel, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
+from a1zap.chats import store as chats
+from a1zap.chats.model import Hop
+from a1zap.db.pool import Tx
+from a1zap.db.wakeups import Wakeups
+from a1zap.intake.accept_inbound import accept_inbound
+from a1zap.intake.accept_receipt import accept_receipt
+from a1zap.kit.crypto import Sealer
+from a1zap.live.announce import announce
+from a1zap.live.store import record_event
+from a1zap.people import store as people
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An authentic delivery: for whom it is, and how it came so far."""
+
+    sealer: Sealer
+    channel: Channel
+    account: ChannelAccount
+    agent: Agent
+    hops: tuple[Hop, ...]
+    read_at_s: float
+
+
+async def accept_item(
+    tx: Tx,
+    wakeups: Wakeups,
+    opened: Opened,
+    item: Item,
+    raw: bytes | None,
+    *,
+    now: datetime,
+    monotonic_s: Callable[[], float],
+) -> None:
+    """Store one part of a delivery; `raw` are the bytes of the whole, kept with the first message of it.
+
+    Raises:
+        AlreadyKnown: a message that is stored already; roll back.
+    """
+    match item:
+        case Inbound():
+            took_ms = round((monotonic_s() - opened.read_at_s) * 1000, 3)
+            hop = Hop("accept_inbound", took_ms, {"service": item.service})
+            await accept_inbound(
+                tx,
+                opened.sealer,
+                wakeups,
+                channel=opened.channel,
+                account=opened.account,
+                agent=opened.agent,
+                inbound=item,
+                raw=raw,
+                hops=(*opened.hops, hop),
+                now=now,
+            )
+        case Receipt():
+            await accept_receipt(tx, opened.sealer, wakeups, opened.account, item)
+        case Amendment():
+            await _amend(tx, opened, wakeups, item)
+        case Relink():
+            await _relink(tx, opened, item)
+        case Unread():
+            await keep_unread(tx, opened.sealer, opened.account, item.raw, item.reason)
+
+
+async def keep_unread(tx: Tx, sealer: Sealer, account: ChannelAccount, raw: bytes, reason: str) -> None:
+    """Authentic, so it is worth keeping; and refusing it would only make the provider send it again."""
+    delivery_id = await channel_store.keep_unread_delivery(tx, sealer, account.id, raw, reason)
+    log.warning("delivery_unread", channel_account_id=str(account.id), delivery_id=str(delivery_id))
+
+
+async def _relink(tx: Tx, opened: Opened, item: Relink) -> None:
+    kind = opened.account.kind
+    person = await people.relink(tx, opened.sealer, channel_kind=kind, before=item.before, after=item.after)
+    if person is not None and item.after:
+        await chats.rekey_chats(tx, opened.sealer, kind, item.before, item.after[0])
+
+
+async def _amend(tx: Tx, opened: Opened, wakeups: Wakeups, item: Amendment) -> None:
+    """A person changed a message or took it back. What was answered stays answered; what was not is answered as it is now."""
+    found = await chats.find_by_external_id(tx, opened.account.id, "inbound", item.target_external_id)
+    if found is None:  # it may be on its way yet: kept, so that the owner can see it
+        what = "took back" if item.text is None else "changed"
+        await keep_unread(
+            tx,
+            opened.sealer,
+            opened.account,
+            (item.text or "").encode(),
+            f"somebody {what} a message that has not come ({item.target_external_id[:100]})",
+        )
+        return
+    message_id, chat_id = found
+    await chats.lock_chat(tx, chat_id)
+    await chats.amend_message(tx, opened.sealer, message_id, item.text, item.at)
+    await record_event(tx, chat_id, "message.status", message_id)
+    announce(tx, wakeups, chat_id)
