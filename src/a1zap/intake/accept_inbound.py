@@ -115,9 +115,7 @@ async def accept_inbound(
         held_reason = "over_limit"
         await chats.hold_message(tx, stored, held_reason, now)
     if channel.answers_per_hour_max is not None and inbound.automatic is None:
-        await people.revive_address(
-            tx, sealer, channel_kind=account.kind, address=inbound.sender_address
-        )
+        await people.revive_address(tx, sealer, channel_kind=account.kind, address=inbound.sender_address)
     if held_reason is None and await _is_looping(tx, channel, account, stored.chat_id, person.id, now):
         held_reason = "loop_suspected"
         await chats.hold_message(tx, stored, held_reason, now)
