@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from a1zap.channels.a1base.channel import A1Base
 from a1zap.channels.contract import Channel
+from a1zap.channels.email.channel import Email
 from a1zap.channels.pulled import Pulled
 from a1zap.channels.webhook import Webhook
+from a1zap.channels.whatsapp.channel import WhatsApp
 
 # Every agent has these two from its first day, so that each chat belongs to a channel account.
 BUILT_IN = ("web", "api")
@@ -16,7 +18,9 @@ BUILT_IN = ("web", "api")
 def shipped_channels() -> Mapping[str, Channel]:
     channels: tuple[Channel, ...] = (
         A1Base(),
+        Email(),
         Webhook(),
+        WhatsApp(),
         Pulled("web", stale_after_s=3600.0),
         Pulled("api", stale_after_s=3600.0),
     )

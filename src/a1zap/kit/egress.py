@@ -219,6 +219,7 @@ class Egress:
         self._tls = tls
         self._lookup = lookup
         self._raw_lookup: Lookup | None = None
+        self._raw_tls: ssl.SSLContext | None = None
         self._sessions: dict[Door, aiohttp.ClientSession] = {}
         self._threads: list[ThreadPoolExecutor] = []
         self._is_closed = False
@@ -275,6 +276,12 @@ class Egress:
             _current.reset(token)
             if response is not None and not response.content.at_eof():
                 response.close()
+
+    def tls_context(self) -> ssl.SSLContext:
+        """What verifies the other side's certificate: the operator's authority if one was brought, else the system's."""
+        if self._raw_tls is None:
+            self._raw_tls = self._tls or ssl.create_default_context()
+        return self._raw_tls
 
     async def checked_address(self, host: str, port: int, *, in_clear: bool = False) -> str:
         """An address of `host` that somebody who is not the operator may have us connect to, by the rules above.

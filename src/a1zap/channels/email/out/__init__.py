@@ -1,0 +1,1 @@
+"""Ways a mail goes out: one composed letter, one file a way."""
