@@ -303,8 +303,7 @@ class Channel(Protocol):
         """The other side can be shown that we have read and are writing (`acknowledge`)."""
         ...
 
-    @property
-    def text_max(self) -> int | None:
+    def text_max_for(self, service: str) -> int | None:
         """Characters that one message may hold; a longer answer becomes several messages, in order."""
         ...
 
@@ -468,6 +467,9 @@ class ChannelBase:
     chats_follow_people = False
     answers_per_hour_max: int | None = None
     shown_once: Sequence[str] = ()
+
+    def text_max_for(self, service: str) -> int | None:
+        return self.text_max
 
     def named_in(self, raw: bytes) -> Sequence[str]:
         raise NotAllowed(

@@ -51,6 +51,8 @@ from a1zap.queue.work_off import finish_entry
 
 log = structlog.get_logger()
 
+HEALTH_BELIEVED_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Deliverer:
@@ -62,7 +64,8 @@ class Deliverer:
     channels: Mapping[str, Channel]
     egress: Egress
     clock: Clock
-    health: dict[UUID, str] = field(default_factory=dict[UUID, str])  # as this process last wrote it
+    # As this process last wrote it, and when: others write it too, so it is believed for a while only.
+    health: dict[UUID, tuple[str, float]] = field(default_factory=dict[UUID, tuple[str, float]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,7 @@ async def _set_back(
     async with house.db.owned(attempt.entry.owner_id) as tx:
         await chats.set_back(tx, attempt.outbound.id, kept, attempt.entry.tries, now)
         await channel_store.note_health(tx, attempt.account.id, _health("failing", str(error), now))
-    house.health[attempt.account.id] = "failing"
+    house.health.pop(attempt.account.id, None)
     log.warning("delivery_set_back", entry=attempt.entry.id, status=kept, attempt=attempt.entry.attempt)
 
 
@@ -288,7 +291,7 @@ async def pause_broken_account(
             subject_id=account.id,
             detail={"kind": account.kind, "why": str(error)[:300]},
         )
-    house.health[account.id] = "broken"
+    house.health.pop(account.id, None)
     log.error("channel_broken", channel_account_id=str(account.id), kind=account.kind)
 
 
@@ -296,9 +299,11 @@ async def _note_health(
     tx: Tx, house: Deliverer, account_id: UUID, state: str, error: str, now: datetime
 ) -> None:
     """Write the channel's health down where it changed; most sends change nothing."""
-    if house.health.get(account_id) != state:
+    now_s = house.clock.monotonic_s()
+    known, known_s = house.health.get(account_id, ("", 0.0))
+    if known != state or now_s - known_s > HEALTH_BELIEVED_S:
         await channel_store.note_health(tx, account_id, _health(state, error, now))
-        tx.afterwards(lambda: house.health.update({account_id: state}))
+        tx.afterwards(lambda: house.health.update({account_id: (state, now_s)}))
 
 
 def _health(state: str, error: str, now: datetime) -> dict[str, Any]:

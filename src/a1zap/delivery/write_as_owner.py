@@ -46,9 +46,10 @@ async def write_as_owner(
             raise Conflict("this Idempotency-Key was used for another message", field="Idempotency-Key")
         return known
     channel = channels[chat.channel_kind]
-    if channel.text_max is not None and len(text) > channel.text_max:
+    most = channel.text_max_for(chat.service)
+    if most is not None and len(text) > most:
         raise Invalid(
-            f"a message over {chat.channel_kind} may have {channel.text_max:,} characters; this one has {len(text):,}",
+            f"a message over {chat.service} may have {most:,} characters; this one has {len(text):,}",
             field="message",
         )
     is_pulled = channel.is_pulled

@@ -35,6 +35,9 @@ SETTLE_TIMES_MAX = (
 )
 
 
+RAW_MAX = 1 << 20  # bytes of a delivery that are kept beside the files it brought; they are in there twice
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """What became of an inbound message. `stored` is None for an echo that was matched with a message of ours."""
@@ -88,7 +91,7 @@ async def accept_inbound(
         said_at=inbound.said_at,
         message_type=inbound.message_type,
         rich_content=_rich(inbound),
-        raw=raw,
+        raw=None if raw is None or (inbound.attachments and len(raw) > RAW_MAX) else raw,
         external_id=inbound.external_id,
         held_reason=held_reason,
         hops=hops,

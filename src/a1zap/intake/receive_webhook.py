@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -278,8 +279,9 @@ async def _open(
 def _authentic(
     desk: Desk, accounts: Sequence[ChannelAccount], delivery: Delivery, now: datetime
 ) -> ChannelAccount:
-    """The account whose secret signed the delivery."""
+    """The account whose secret signed the delivery; of several (numbers of one provider's account) the one it names."""
     refusal: NotSignedIn | None = None
+    proved: list[ChannelAccount] = []
     for account in accounts:
         try:
             desk.channels[account.kind].authenticate(account, delivery.posted, now)
@@ -288,7 +290,13 @@ def _authentic(
         except NotConfigured:
             continue
         else:
-            return account
+            proved.append(account)
+    if len(proved) > 1:
+        with suppress(Malformed, NotAllowed):
+            named = desk.channels[proved[0].kind].named_in(delivery.posted.raw)
+            proved.sort(key=lambda account: account.identity not in named)
+    if proved:
+        return proved[0]
     if refusal is not None:
         raise refusal
     raise NotConfigured(

@@ -88,7 +88,7 @@ async def take_turn(house: TurnHouse, entry: Entry) -> None:
         chat=scene.chat,
         agent=scene.agent,
         is_pulled=channel.is_pulled,
-        text_max=channel.text_max,
+        text_max=channel.text_max_for(scene.chat.service),
         thought=thought,
         from_seq=scene.from_seq,
         to_seq=scene.unanswered[-1].seq,
