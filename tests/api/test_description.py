@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from tests.api.talk import ModelOnStrings, client, connect_a1base, new_agent
+from tests.api.talk import ModelOnStrings, client, connect_a1base, new_agent, signed
 from tests.conftest import MakeHouse
 
 from a1zap.api import shapes
@@ -89,9 +89,13 @@ async def test_answers_have_the_described_shape(make_house: MakeHouse):
         channel_id = await connect_a1base(http, agent_id)
         said = (await http.post(f"/api/agents/{agent_id}/chat", json={"message": "hi"})).json()
         article = await http.post(f"/api/agents/{agent_id}/knowledge", json={"title": "t", "content": "c"})
+        async with client(house) as provider:
+            await provider.post(f"/api/webhooks/{channel_id}", content=b"{", headers=signed(b"{"))
+        unread = (await http.get(f"/api/agents/{agent_id}/channels/{channel_id}/unread")).json()
         ids = {
             "agent_id": agent_id,
             "channel_id": channel_id,
+            "delivery_id": unread[0]["id"],
             "chat_id": said["chat_id"],
             "turn_id": said["turn"]["id"],
             "article_id": article.json()["id"],

@@ -8,14 +8,16 @@ the owner themselves must not be a 404, or the matrix would prove nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from tests.api.talk import ModelOnStrings, client, connect_a1base, new_agent
+from tests.api.talk import ModelOnStrings, client, connect_a1base, new_agent, signed
 from tests.conftest import MakeHouse, TestHouse, TestOwner
+from tests.fakes.a1base import KEY, SECRET, FakeA1Base
 
 from a1zap.api.build import describe_api
 
@@ -64,11 +66,25 @@ OWNED = [o for o in OPERATIONS if (o.method, o.path) not in NOT_OWNED]
 WITH_IDS = [o for o in OWNED if o.ids]
 
 
-async def _belongings(house: TestHouse, owner: TestOwner) -> dict[str, str]:
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeA1Base]:
+    """A channel can be tested, and then something has to answer."""
+    async with FakeA1Base() as running:
+        yield running
+
+
+async def _belongings(house: TestHouse, owner: TestOwner, fake: FakeA1Base) -> dict[str, str]:
     """One of everything that has an id."""
     async with client(house, owner) as http:
         agent_id = await new_agent(http)
-        channel_id = await connect_a1base(http, agent_id)
+        channel_id = await connect_a1base(
+            http, agent_id, api_key=KEY, api_secret=SECRET, base_url=fake.base_url
+        )
+        async with client(house) as provider:
+            await provider.post(
+                f"/api/webhooks/{channel_id}", content=b"{", headers=signed(b"{", secret=SECRET)
+            )
+        unread = (await http.get(f"/api/agents/{agent_id}/channels/{channel_id}/unread")).json()
         article = await http.post(
             f"/api/agents/{agent_id}/knowledge", json={"title": "Hours", "content": "We open at nine."}
         )
@@ -85,6 +101,7 @@ async def _belongings(house: TestHouse, owner: TestOwner) -> dict[str, str]:
     return {
         "agent_id": agent_id,
         "channel_id": channel_id,
+        "delivery_id": unread[0]["id"],
         "article_id": article.json()["id"],
         "chat_id": said["chat_id"],
         "turn_id": said["turn"]["id"],
@@ -110,12 +127,14 @@ async def _call(
 
 @pytest.fixture
 async def served(make_house: MakeHouse) -> TestHouse:
-    return await make_house(serve=True, work=True, **ModelOnStrings().wiring())
+    return await make_house(serve=True, work=True, **ModelOnStrings().wiring(egress_allow="127.0.0.0/8"))
 
 
-async def test_every_operation_with_anothers_ids_is_404_with_the_same_bytes(served: TestHouse):
+async def test_every_operation_with_anothers_ids_is_404_with_the_same_bytes(
+    served: TestHouse, fake: FakeA1Base
+):
     ada, eve = await served.owner(), await served.owner()
-    hers, others = await _belongings(served, ada), await _belongings(served, eve)
+    hers, others = await _belongings(served, ada, fake), await _belongings(served, eve, fake)
     problems: list[str] = []
     asked = 0
     async with client(served, eve) as http:
@@ -135,9 +154,9 @@ async def test_every_operation_with_anothers_ids_is_404_with_the_same_bytes(serv
     assert asked > 100
 
 
-async def test_ids_in_bodies_are_no_way_around(served: TestHouse):
+async def test_ids_in_bodies_are_no_way_around(served: TestHouse, fake: FakeA1Base):
     ada, eve = await served.owner(), await served.owner()
-    hers, others = await _belongings(served, ada), await _belongings(served, eve)
+    hers, others = await _belongings(served, ada, fake), await _belongings(served, eve, fake)
     async with client(served, eve) as http:
         for (method, path), field in BODY_IDS.items():
             operation = next(o for o in OPERATIONS if (o.method, o.path) == (method, path))
@@ -149,11 +168,11 @@ async def test_ids_in_bodies_are_no_way_around(served: TestHouse):
             assert len({a.content for a in answers}) == 1
 
 
-async def test_the_matrix_can_see_because_owners_reach_what_is_theirs(served: TestHouse):
+async def test_the_matrix_can_see_because_owners_reach_what_is_theirs(served: TestHouse, fake: FakeA1Base):
     ada = await served.owner()
     order = sorted(WITH_IDS, key=lambda o: (o.method == "DELETE", len(o.ids) == 1 and o.method == "DELETE"))
     async with client(served, ada) as http:
-        hers = await _belongings(served, ada)
+        hers = await _belongings(served, ada, fake)
         for operation in order:
             if operation.path == "/api/agents/{agent_id}" and operation.method == "DELETE":
                 continue
@@ -164,9 +183,9 @@ async def test_the_matrix_can_see_because_owners_reach_what_is_theirs(served: Te
             assert answer.status_code < 400, f"{operation.method} {operation.path}: {answer.status_code}"
 
 
-async def test_lists_hold_only_what_is_ones_own(served: TestHouse):
+async def test_lists_hold_only_what_is_ones_own(served: TestHouse, fake: FakeA1Base):
     ada, eve = await served.owner(), await served.owner()
-    hers, others = await _belongings(served, ada), await _belongings(served, eve)
+    hers, others = await _belongings(served, ada, fake), await _belongings(served, eve, fake)
     async with client(served, eve) as http:
         for operation in OWNED:
             if operation.method != "GET" or "events" in operation.path:
@@ -177,8 +196,8 @@ async def test_lists_hold_only_what_is_ones_own(served: TestHouse):
             assert not leaked and str(ada.owner_id) not in answer.text, operation.path
 
 
-async def test_without_a_credential_every_operation_is_401(served: TestHouse):
-    hers = await _belongings(served, await served.owner())
+async def test_without_a_credential_every_operation_is_401(served: TestHouse, fake: FakeA1Base):
+    hers = await _belongings(served, await served.owner(), fake)
     async with client(served) as http:
         for operation in OWNED:
             answer = await _call(http, operation, hers, _body(operation, hers))
@@ -187,5 +206,14 @@ async def test_without_a_credential_every_operation_is_401(served: TestHouse):
 
 def test_the_matrix_asks_every_operation_that_has_ids():
     assert len(WITH_IDS) >= 20
-    known = {"agent_id", "channel_id", "article_id", "chat_id", "turn_id", "key_id", "letter_id"}
+    known = {
+        "agent_id",
+        "channel_id",
+        "delivery_id",
+        "article_id",
+        "chat_id",
+        "turn_id",
+        "key_id",
+        "letter_id",
+    }
     assert {name for o in WITH_IDS for name in o.ids} == known

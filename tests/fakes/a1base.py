@@ -117,6 +117,7 @@ class FakeA1Base:
         app = web.Application()
         app.router.add_post("/v1/messages/{kind:individual|group}/{account}/send", self._send)
         app.router.add_get("/v1/messages/threads/{account}/get-recent/{thread}", self._recent)
+        app.router.add_get("/v1/messages/threads/{account}/get-all/{number}", self._threads)
         app.router.add_get("/calls", self._show_calls)
         # A caller that dies while we think changes nothing: handlers run to their end.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=0.1)
@@ -227,6 +228,12 @@ class FakeA1Base:
                 ]
             }
         )
+
+    async def _threads(self, request: web.Request) -> web.StreamResponse:
+        refusal, account = self._known(request)
+        if refusal is not None or account is None:
+            return refusal or web.Response(status=404)
+        return web.json_response({"threads": sorted(account.threads)})
 
     async def _show_calls(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response([asdict(call) for call in self.calls])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,10 +15,10 @@ from a1zap.agents.model import Agent
 from a1zap.agents.store import AGENT_COLUMNS
 from a1zap.channels.contract import ChannelAccount, Kept
 from a1zap.db.pool import Row, Tx
-from a1zap.kit.crypto import Sealer
+from a1zap.kit.crypto import SEALED_LONGER_BYTES, Sealer
 from a1zap.kit.ids import new_id
 
-_AGENT_FIELDS = tuple(field.name for field in fields(Agent))
+_AGENT_FIELDS = tuple(f.name for f in fields(Agent))
 _COLUMNS = "owner_id, id, agent_id, kind, identity, credentials_sealed, status"
 
 
@@ -35,10 +35,35 @@ class ChannelAccountSeen:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """What an owner typed (`settings`), and what the channel made of it (`credentials`)."""
+
+    credentials: Mapping[str, str] = field(repr=False)
+    settings: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadDelivery:
+    """An authentic delivery that nobody could read; `size` in bytes."""
+
+    id: UUID
+    reason: str
+    created_at: datetime
+    size: int
+
+
 async def insert_channel_account(
-    tx: Tx, sealer: Sealer, *, agent_id: UUID, kind: str, identity: str, credentials: Mapping[str, str]
+    tx: Tx,
+    sealer: Sealer,
+    *,
+    agent_id: UUID,
+    kind: str,
+    identity: str,
+    credentials: Mapping[str, str],
+    settings: Mapping[str, str] | None = None,
 ) -> UUID | None:
-    """Connect a channel; None where the agent has this one already."""
+    """Connect a channel; None where the agent has this one already. `settings` are what its owner typed."""
     account_id = new_id()
     return await tx.value(
         """INSERT INTO channel_accounts (owner_id, id, agent_id, kind, identity, credentials_sealed)
@@ -49,12 +74,7 @@ async def insert_channel_account(
         agent_id,
         kind,
         identity,
-        sealer.seal(
-            orjson.dumps(dict(credentials)),
-            table="channel_accounts",
-            column="credentials_sealed",
-            row=account_id,
-        ),
+        _seal_settings(sealer, account_id, credentials, settings or {}),
     )
 
 
@@ -123,6 +143,34 @@ async def set_channel_status(tx: Tx, account_id: UUID, status: str) -> bool:
     return done is not None
 
 
+async def read_channel_settings(tx: Tx, sealer: Sealer, account_id: UUID) -> ChannelSettings:
+    """What the owner typed and what was made of it; empty where the account is disconnected."""
+    sealed = await tx.value(
+        "SELECT credentials_sealed FROM channel_accounts WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        account_id,
+    )
+    return _open_settings(sealer, account_id, sealed)
+
+
+async def replace_channel_settings(
+    tx: Tx,
+    sealer: Sealer,
+    account_id: UUID,
+    *,
+    credentials: Mapping[str, str],
+    settings: Mapping[str, str],
+) -> None:
+    """New credentials: nothing is known yet of how they do."""
+    await tx.run(
+        """UPDATE channel_accounts SET credentials_sealed = $3, health = '{"state": "untested"}', updated_at = now()
+           WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL""",
+        tx.owner_id,
+        account_id,
+        _seal_settings(sealer, account_id, credentials, settings),
+    )
+
+
 async def delete_channel_account(tx: Tx, account_id: UUID) -> bool:
     """Disconnect, and forget the credentials; chats that came through it stay readable."""
     done = await tx.value(
@@ -139,6 +187,19 @@ async def note_health(tx: Tx, account_id: UUID, health: Mapping[str, Any]) -> No
     await tx.run(
         """UPDATE channel_accounts SET health = $3 WHERE owner_id = $1 AND id = $2
            AND health ->> 'state' IS DISTINCT FROM $3::jsonb ->> 'state'""",
+        tx.owner_id,
+        account_id,
+        dict(health),
+    )
+
+
+async def note_trial(tx: Tx, account_id: UUID, health: Mapping[str, Any]) -> None:
+    """Remember what a test came to: its reason always, its time where the state is a new one."""
+    await tx.run(
+        """UPDATE channel_accounts SET health = CASE
+               WHEN health ->> 'state' = $3::jsonb ->> 'state' AND health ? 'at'
+               THEN $3::jsonb || jsonb_build_object('at', health -> 'at') ELSE $3::jsonb END
+           WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL""",
         tx.owner_id,
         account_id,
         dict(health),
@@ -164,6 +225,39 @@ async def keep_unread_delivery(tx: Tx, sealer: Sealer, account_id: UUID, raw: by
         reason[:300],
     )
     return delivery_id
+
+
+async def list_unread_deliveries(
+    tx: Tx, account_id: UUID, *, before: UUID | None, count: int
+) -> list[UnreadDelivery]:
+    """Those of one channel, newest first."""
+    rows = await tx.rows(
+        f"""SELECT id, reason, created_at, octet_length(raw_sealed) - {SEALED_LONGER_BYTES} AS size
+            FROM unread_deliveries WHERE owner_id = $1 AND channel_account_id = $2
+            AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",
+        tx.owner_id,
+        account_id,
+        before,
+        count,
+    )
+    return [UnreadDelivery(**dict(r)) for r in rows]
+
+
+async def read_unread_delivery(
+    tx: Tx, sealer: Sealer, account_id: UUID, delivery_id: UUID
+) -> tuple[UnreadDelivery, bytes] | None:
+    """A delivery that nobody understood, with its bytes as they came."""
+    row = await tx.row(
+        """SELECT id, reason, created_at, raw_sealed FROM unread_deliveries
+           WHERE owner_id = $1 AND channel_account_id = $2 AND id = $3""",
+        tx.owner_id,
+        account_id,
+        delivery_id,
+    )
+    if row is None:
+        return None
+    raw = sealer.open(row["raw_sealed"], table="unread_deliveries", column="raw_sealed", row=delivery_id)
+    return UnreadDelivery(row["id"], row["reason"], row["created_at"], len(raw)), raw
 
 
 async def keep_raw_delivery(
@@ -223,19 +317,35 @@ async def find_accounts_of(tx: Tx, kind: str) -> list[tuple[UUID, UUID, UUID]]:
     return [(r["owner_id"], r["agent_id"], r["id"]) for r in rows]
 
 
+def _seal_settings(
+    sealer: Sealer, account_id: UUID, credentials: Mapping[str, str], settings: Mapping[str, str]
+) -> bytes:
+    return sealer.seal(
+        orjson.dumps({"credentials": dict(credentials), "settings": dict(settings)}),
+        table="channel_accounts",
+        column="credentials_sealed",
+        row=account_id,
+    )
+
+
+def _open_settings(sealer: Sealer, account_id: UUID, sealed: bytes | None) -> ChannelSettings:
+    if sealed is None:
+        return ChannelSettings({}, {})
+    opened = orjson.loads(
+        sealer.open(sealed, table="channel_accounts", column="credentials_sealed", row=account_id)
+    )
+    if isinstance(opened.get("credentials"), dict):
+        return ChannelSettings(opened["credentials"], opened["settings"])
+    return ChannelSettings(opened, opened)  # sealed before what was typed was kept beside it
+
+
 def _account(sealer: Sealer, row: Row) -> ChannelAccount:
-    sealed = row["credentials_sealed"]
-    credentials: dict[str, str] = {}
-    if sealed is not None:
-        credentials = orjson.loads(
-            sealer.open(sealed, table="channel_accounts", column="credentials_sealed", row=row["id"])
-        )
     return ChannelAccount(
         id=row["id"],
         owner_id=row["owner_id"],
         agent_id=row["agent_id"],
         kind=row["kind"],
         identity=row["identity"],
-        credentials=credentials,
+        credentials=_open_settings(sealer, row["id"], row["credentials_sealed"]).credentials,
         status=row["status"],
     )

@@ -55,6 +55,7 @@ async def connect_channel(
             kind=channel.kind,
             identity=identity,
             credentials=credentials,
+            settings=settings,
         )
         if account_id is None:
             raise Conflict(
@@ -63,7 +64,7 @@ async def connect_channel(
         await open_mail_door(tx, keyring, account_id, identity, credentials, mail_domains)
         await _record(tx, actor, "channel.connected", account_id, channel.kind)
         made = {name: credentials[name] for name in channel.shown_once if not settings.get(name)}
-        return Connected(await _seen(tx, agent_id, account_id), made)
+        return Connected(await see_channel(tx, agent_id, account_id), made)
 
 
 async def change_channel(
@@ -75,10 +76,10 @@ async def change_channel(
         NotFound: the agent has no such channel.
     """
     async with db.owned(owner_id) as tx:
-        seen = await _seen(tx, agent_id, account_id)
+        seen = await see_channel(tx, agent_id, account_id)
         await channel_store.set_channel_status(tx, account_id, status)
         await _record(tx, actor, f"channel.{status}", account_id, seen.kind)
-        return await _seen(tx, agent_id, account_id)
+        return await see_channel(tx, agent_id, account_id)
 
 
 async def disconnect_channel(
@@ -91,7 +92,7 @@ async def disconnect_channel(
         Conflict: it is built in.
     """
     async with db.owned(owner_id) as tx:
-        seen = await _seen(tx, agent_id, account_id)
+        seen = await see_channel(tx, agent_id, account_id)
         if seen.kind in BUILT_IN:
             raise Conflict(
                 f"the {seen.kind} channel is built in: pause it instead", field="kind", value=seen.kind
@@ -100,7 +101,12 @@ async def disconnect_channel(
         await _record(tx, actor, "channel.disconnected", account_id, seen.kind)
 
 
-async def _seen(tx: Tx, agent_id: UUID, account_id: UUID) -> ChannelAccountSeen:
+async def see_channel(tx: Tx, agent_id: UUID, account_id: UUID) -> ChannelAccountSeen:
+    """The agent's channel of that id.
+
+    Raises:
+        NotFound: there is none.
+    """
     if await store.read_agent(tx, agent_id) is None:
         raise NotFound("there is no such agent")
     for seen in await channel_store.list_channel_accounts(tx, agent_id):

@@ -42,6 +42,7 @@ MASTER_KEY_VARIABLE = "A1ZAP_MASTER_KEY"
 
 _SEAL_HEAD = struct.Struct("!B16s")  # version, id of the data key
 _WRAP_HEAD = struct.Struct(f"!B{MASTER_ID_BYTES}s")  # version, id of the master key
+SEALED_LONGER_BYTES = _SEAL_HEAD.size + NONCE_BYTES + TAG_BYTES  # than what was sealed
 _HOW_TO_MAKE_ONE = "make one with: openssl rand -base64 32"
 
 
