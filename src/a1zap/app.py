@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,10 @@ from a1zap.accounts.passwords import Passwords
 from a1zap.accounts.stack_auth import StackVerifier
 from a1zap.api.build import build_api
 from a1zap.api.house import ApiHouse
+from a1zap.attachments.desk import FileDesk
+from a1zap.attachments.fetch_attachment import fetch_attachment
+from a1zap.attachments.link import LINK_KEY_PURPOSE, FileLinks
+from a1zap.attachments.model import MIB, FileLimits
 from a1zap.channels.catalog import shipped_channels
 from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database, is_transaction_pooler
@@ -24,6 +28,8 @@ from a1zap.db.wakeups import Wakeups
 from a1zap.delivery.deliver_message import Deliverer, deliver_message
 from a1zap.embeddings.contract import Embedder
 from a1zap.embeddings.embedded import EmbeddedMiniLM
+from a1zap.hooks.deliver_event import Teller, deliver_event
+from a1zap.hooks.model import HookPolicy
 from a1zap.intake.accept_receipt import settle_early_receipts
 from a1zap.intake.read_delivery import read_delivery
 from a1zap.kit.clock import Clock, SystemClock
@@ -33,14 +39,19 @@ from a1zap.kit.errors import NotConfigured
 from a1zap.kit.settings import Settings, secret
 from a1zap.knowledge.shelf import Shelf
 from a1zap.llm.catalog import ProviderKeys, default_model, model_from_name
+from a1zap.llm.transcribe import OpenAITranscriber, Transcriber
 from a1zap.queue.model import Entry, LanePolicy
 from a1zap.queue.work_off import work_off
+from a1zap.storage.contract import Storage
+from a1zap.storage.open_storage import open_storage
 from a1zap.turns.house import TurnHouse
 from a1zap.turns.models import ModelFactory, ModelSource
 from a1zap.turns.take_turn import take_turn
 from a1zap.workflows.simple_reply import SimpleReply
 
 DELIVERY_PATIENCE = 40  # times `attempts_max`; with pauses of up to five minutes that is a day
+HOOKS_AT_ONCE = 64
+FETCHES_AT_ONCE = 4  # files are held in memory while they come; more at once would hold more
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,13 @@ class House:
     models: ModelSource
     passwords: Passwords
     stack: StackVerifier | None
+    files: FileDesk
+    hooks: HookPolicy = field(default_factory=HookPolicy)
+
+    @property
+    def storage(self) -> Storage:
+        """Where blobs lie."""
+        return self.files.storage
 
     def api(self) -> FastAPI:
         """The HTTP face of this house."""
@@ -73,6 +91,7 @@ class House:
                 shelf=self.shelf,
                 clock=self.clock,
                 egress=self.egress,
+                files=self.files,
             )
         )
 
@@ -110,10 +129,25 @@ class House:
         async def intake(entry: Entry) -> None:
             await read_delivery(self, entry)
 
+        # Endpoints of owners are slow or away as they please: whoever waits for them is a hand that others do not lack.
+        telling = replace(policy, concurrency=max(policy.concurrency, HOOKS_AT_ONCE))
+        teller = Teller(self.db, self.wakeups, self.keyring, self.egress, self.clock, self.hooks)
+
+        async def hook(entry: Entry) -> None:
+            await deliver_event(teller, entry)
+
+        # A provider that is away gives files later: a link to one is good for hours, so is our patience.
+        fetching = replace(policy, concurrency=FETCHES_AT_ONCE, attempts_max=self.files.attempts_max)
+
+        async def fetch(entry: Entry) -> None:
+            await fetch_attachment(self.files, entry)
+
         await asyncio.gather(
             work_off(self.db, self.wakeups, "turns", turn, policy=policy, stop=stop),
             work_off(self.db, self.wakeups, "deliveries", delivery, policy=patient, stop=stop),
             work_off(self.db, self.wakeups, "intakes", intake, policy=policy, stop=stop),
+            work_off(self.db, self.wakeups, "hooks", hook, policy=telling, stop=stop),
+            work_off(self.db, self.wakeups, "fetches", fetch, policy=fetching, stop=stop),
             settle_early_receipts(self, stop),
         )
 
@@ -139,6 +173,9 @@ async def open_house(
     embedder: Embedder | None = None,
     make_model: ModelFactory | None = None,
     channels: Mapping[str, Channel] | None = None,
+    hooks: HookPolicy | None = None,
+    storage: Storage | None = None,
+    transcriber: Transcriber | None = None,
     connections_max: int = 16,
 ) -> AsyncGenerator[House]:
     """Connect and wire everything; closed again at the end. Tests bring their own clock, models and channels."""
@@ -150,25 +187,35 @@ async def open_house(
     own_embedder = EmbeddedMiniLM()  # loads nothing before the first question
     wakeups = Wakeups(listen_url)
     async with Egress(allow=settings.egress_networks) as egress:
-        keys = provider_keys(settings)
         stack = _stack(settings, egress, clock)
         passwords = Passwords()
+        keyring = Keyring(master)
+        channels = channels or shipped_channels()
         house = House(
             settings=settings,
             clock=clock,
             db=db,
             wakeups=wakeups,
-            keyring=Keyring(master),
+            keyring=keyring,
             egress=egress,
-            channels=channels or shipped_channels(),
+            channels=channels,
             shelf=Shelf(db, embedder or own_embedder),
-            models=ModelSource(
-                make=make_model or (lambda name: model_from_name(name, keys=keys, egress=egress)),
-                default=settings.default_model or default_model(keys),
-                deadline_s=settings.model_deadline_s,
-            ),
+            models=_models(settings, egress, make_model),
             passwords=passwords,
             stack=stack,
+            files=FileDesk(
+                db=db,
+                wakeups=wakeups,
+                keyring=keyring,
+                storage=storage or _storage(settings),
+                channels=channels,
+                egress=egress,
+                clock=clock,
+                links=FileLinks(master.derive(LINK_KEY_PURPOSE), settings.base_url, settings.file_link_s),
+                transcriber=transcriber or _transcriber(settings, egress),
+                limits=FileLimits(file_max=settings.file_max_mb * MIB),
+            ),
+            hooks=hooks or HookPolicy(),
         )
         await wakeups.start()
         try:
@@ -182,6 +229,34 @@ async def open_house(
             passwords.close()
             own_embedder.close()
             await db.close()
+
+
+def _models(settings: Settings, egress: Egress, make: ModelFactory | None) -> ModelSource:
+    keys = provider_keys(settings)
+    return ModelSource(
+        make=make or (lambda name: model_from_name(name, keys=keys, egress=egress)),
+        default=settings.default_model or default_model(keys),
+        deadline_s=settings.model_deadline_s,
+    )
+
+
+def _storage(settings: Settings) -> Storage:
+    return open_storage(
+        settings.data_dir,
+        settings.storage_url,
+        endpoint=settings.storage_endpoint,
+        region=settings.storage_region,
+        access_key_id=secret(settings.storage_access_key_id),
+        secret_access_key=secret(settings.storage_secret_access_key),
+    )
+
+
+def _transcriber(settings: Settings, egress: Egress) -> Transcriber | None:
+    if not settings.transcription_model:
+        return None
+    return OpenAITranscriber(
+        settings.openai_base_url, secret(settings.openai_api_key), settings.transcription_model, egress
+    )
 
 
 def provider_keys(settings: Settings) -> ProviderKeys:

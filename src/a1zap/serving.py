@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any, cast
 
 import structlog
@@ -17,6 +18,7 @@ from a1zap.accounts.create_owner import create_owner
 from a1zap.accounts.model import ALL_SCOPES, Scope
 from a1zap.accounts.sign_in import add_api_key, add_sign_in_link, find_owner
 from a1zap.app import House, open_house
+from a1zap.attachments.sweep_files import sweep_files
 from a1zap.db.migrate import migrate
 from a1zap.db.place import Place, open_place
 from a1zap.first_run import prepare_first_run
@@ -25,6 +27,8 @@ from a1zap.kit.log import set_up_logging
 from a1zap.kit.settings import Settings, secret
 
 log = structlog.get_logger()
+
+FILES_SWEPT_EVERY = 72  # rests of five minutes
 
 Say = Callable[[str], None]
 
@@ -188,11 +192,15 @@ async def _watch_parent(parent: int | None, stop: asyncio.Event) -> None:
 
 async def _sweep(house: House) -> None:
     """House-keeping, now and then: what is past its use goes."""
-    while True:
+    for rest in count():
         await asyncio.sleep(300)
+        if rest % FILES_SWEPT_EVERY == 0:  # the whole storage is looked through
+            with suppress(Exception):
+                await sweep_files(house.files)
         with suppress(Exception):
             async with house.db.standalone() as tx:
                 await tx.run("SELECT a1zap.sweep(interval '1 hour')")
+                await tx.run("SELECT a1zap.sweep_hooks(interval '30 days')")
 
 
 # ── owners and keys ─────────────────────────────────────────────────────────────────────────────────────────────────

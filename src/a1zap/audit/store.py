@@ -25,6 +25,16 @@ class Act:
     created_at: datetime
 
 
+# Some acts are told to the owner's endpoints for webhooks, where there are any (migration 20261123000006).
+_RECORD = """
+    WITH recorded AS (
+        INSERT INTO audit_events (owner_id, id, actor, action, subject_kind, subject_id, detail)
+        VALUES ($1, $2, $3, $4, $5, $6, $7))
+    SELECT a1zap.tell_hooks_of_act($1, $4, $6, $7)
+    WHERE EXISTS (SELECT 1 FROM webhook_endpoints WHERE owner_id = $1 AND status <> 'disabled')
+"""
+
+
 async def record_act(
     tx: Tx,
     *,
@@ -36,8 +46,7 @@ async def record_act(
 ) -> None:
     """Write an act down in the transaction that does it. `detail` holds no message text and no secret."""
     await tx.run(
-        """INSERT INTO audit_events (owner_id, id, actor, action, subject_kind, subject_id, detail)
-           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        _RECORD,
         tx.owner_id,
         new_id(),
         actor,

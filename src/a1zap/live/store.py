@@ -9,6 +9,17 @@ from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.live.model import Draft, EventKind, LiveEvent
 
+# Whoever has an endpoint for webhooks is told through it, in the same transaction and the same round trip; who has none
+# pays for one look into an index (migration 20261123000006).
+_RECORD = """
+    WITH recorded AS (
+        INSERT INTO live_events (owner_id, chat_id, kind, subject_id)
+        SELECT $1, $2, e.kind, e.subject_id
+        FROM unnest($3::text[], $4::uuid[]) WITH ORDINALITY AS e(kind, subject_id, place) ORDER BY e.place)
+    SELECT a1zap.tell_hooks($1, $2, $3, $4)
+    WHERE EXISTS (SELECT 1 FROM webhook_endpoints WHERE owner_id = $1 AND status <> 'disabled')
+"""
+
 
 async def record_event(tx: Tx, chat_id: UUID, kind: EventKind, subject_id: UUID) -> None:
     """Write one event down; see `record_events`."""
@@ -22,9 +33,7 @@ async def record_events(tx: Tx, chat_id: UUID, events: Sequence[tuple[EventKind,
     seen all before it.
     """
     await tx.run(
-        """INSERT INTO live_events (owner_id, chat_id, kind, subject_id)
-           SELECT $1, $2, e.kind, e.subject_id
-           FROM unnest($3::text[], $4::uuid[]) WITH ORDINALITY AS e(kind, subject_id, place) ORDER BY e.place""",
+        _RECORD,
         tx.owner_id,
         chat_id,
         [kind for kind, _ in events],

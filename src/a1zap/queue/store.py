@@ -50,6 +50,21 @@ _PUT = {
     for queue in QUEUES
 }
 
+# Lane, subject and time come in rows: one that waits for its time already has it moved, as a chat's turn has.
+_PUT_EACH = {
+    queue: f"""
+    WITH due AS (SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) AS d(lane, subject, at)),
+    waiting AS (
+        UPDATE pgmq.q_{queue} q SET vt = d.at FROM due d
+        WHERE q.{_GROUP} = d.lane::text AND q.read_ct = 0 AND q.message ->> 's' = d.subject::text
+        RETURNING d.lane, d.subject)
+    INSERT INTO pgmq.q_{queue} (vt, message, headers)
+    SELECT d.at, jsonb_build_object('o', $1::text, 'c', d.lane, 's', d.subject), jsonb_build_object('x-pgmq-group', d.lane)
+    FROM due d WHERE NOT EXISTS (SELECT 1 FROM waiting w WHERE w.lane = d.lane AND w.subject = d.subject)
+    """
+    for queue in QUEUES
+}
+
 
 async def put_turn(tx: Tx, chat_id: UUID, due_at: datetime) -> None:
     """The chat wants a turn, not before `due_at`. Call it with the chat's row locked."""
@@ -65,6 +80,21 @@ async def put_delivery(tx: Tx, chat_id: UUID, message_id: UUID, *, attempts_befo
 async def put_entry(tx: Tx, queue: QueueName, lane: UUID, subject_id: UUID) -> None:
     """The subject wants to be worked on, after everything that was put into its lane before it."""
     await tx.run(_PUT[queue], str(lane), _payload(tx.owner_id, lane, subject_id))
+
+
+async def put_each(tx: Tx, queue: QueueName, due: Sequence[tuple[UUID, UUID, datetime]]) -> None:
+    """Each (lane, subject, time): the subject wants to be worked on, not before that time.
+
+    One that waits in that lane already only has its time moved. Call it with the subjects' rows locked.
+    """
+    if due:
+        await tx.run(
+            _PUT_EACH[queue],
+            str(tx.owner_id),
+            [lane for lane, _, _ in due],
+            [subject for _, subject, _ in due],
+            [at for _, _, at in due],
+        )
 
 
 async def claim(tx: Tx, queue: QueueName, count: int, lease: timedelta) -> list[Entry]:
