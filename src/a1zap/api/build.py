@@ -19,6 +19,7 @@ from a1zap.api import (
     turns,
     usage,
     visitors,
+    webhook_endpoints,
 )
 from a1zap.api.bodies import BodiesHeld
 from a1zap.api.describe import TITLE, describe
@@ -30,7 +31,20 @@ from a1zap.api.web_pages import page_routes
 from a1zap.api.webhooks import webhook_routes
 from a1zap.intake.receive_webhook import Owners
 
-_RESOURCES = (chat, chats, turns, agents, channels, knowledge, keys, usage, sign_in, visitors, health)
+_RESOURCES = (
+    chat,
+    chats,
+    turns,
+    agents,
+    channels,
+    knowledge,
+    keys,
+    webhook_endpoints,
+    usage,
+    sign_in,
+    visitors,
+    health,
+)
 
 
 def build_api(house: ApiHouse) -> FastAPI:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -19,6 +19,7 @@ from a1zap.api.sight import refuse_bound_key
 from a1zap.audit.store import list_acts, record_act
 from a1zap.kit.errors import NotFound
 from a1zap.kit.ids import parse_id
+from a1zap.queue.model import QueueName
 from a1zap.queue.store import dead_letters, replay
 from a1zap.queue.work_off import topic
 
@@ -101,7 +102,7 @@ class DeadLetterShape(Shape):
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_LETTER]})
 
     id: UUID
-    queue: Literal["turns", "deliveries"]
+    queue: QueueName
     chat_id: UUID
     attempts: int
     reason: str
