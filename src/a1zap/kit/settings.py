@@ -44,6 +44,30 @@ class Settings(BaseSettings):
     egress_allow: str = Field(
         "", description="Private ranges that requests may go to, as CIDRs with commas between."
     )
+    smtp_listen: str = Field(
+        "",
+        description="Where the own mail server delivers by SMTP: 127.0.0.1:2525 or the path of a socket; empty: nowhere.",
+    )
+    lmtp_listen: str = Field(
+        "", description="The same for LMTP: 127.0.0.1:2424 or the path of a socket; empty: nowhere."
+    )
+    smtp_trusted: str = Field(
+        "127.0.0.0/8,::1",
+        description="Mail servers that may deliver by SMTP and LMTP, as CIDRs with commas between; never the Internet.",
+    )
+    smtp_tls_cert: Path | None = Field(
+        None, description="Certificate file that turns STARTTLS on for SMTP and LMTP."
+    )
+    smtp_tls_key: Path | None = Field(None, description="Its key file; default: in the certificate file.")
+    mail_domains: str = Field(
+        "",
+        description="Domains whose addresses owners may connect to the SMTP and LMTP door, as acme.com or, "
+        "for one owner only, acme.com=owner@acme.com, with commas between; empty: any, while sign-up is closed.",
+    )
+    mail_authserv_id: str = Field(
+        "",
+        description="The name under which the own mail server writes Authentication-Results; empty: none is believed.",
+    )
     log_level: str = Field("info", description="debug, info, warning or error.")
     is_log_json: bool = Field(False, description="One JSON object a line instead of text.")
     metrics_token: SecretStr | None = Field(None, description="If set, /metrics wants it as Bearer token.")
@@ -130,11 +154,18 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
+    def smtp_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`smtp_trusted`, parsed. Raises ValueError naming the part that is no network."""
+        return _networks(self.smtp_trusted)
+
+    @property
     def egress_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """`egress_allow`, parsed. Raises ValueError naming the part that is no network."""
-        return tuple(
-            ip_network(part.strip(), strict=False) for part in self.egress_allow.split(",") if part.strip()
-        )
+        return _networks(self.egress_allow)
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 def secret(value: SecretStr | None) -> str | None:
