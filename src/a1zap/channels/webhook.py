@@ -20,7 +20,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -73,7 +72,7 @@ class Webhook(ChannelBase):
     def check_settings(self, settings: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         """All of it is optional: without `secret` we make one, without `url` answers are read from us.
 
-        `name` tells an agent's webhooks apart; where there is none, the url's host does.
+        `name` tells an agent's webhooks apart: the url may move.
         """
         only_settings(self.kind, settings, needed=(), known=("name", "url", "secret", "old_secret"))
         for name in ("secret", "old_secret"):
@@ -81,7 +80,7 @@ class Webhook(ChannelBase):
                 read_secret(settings[name], field=name)
         credentials = {k: v for k, v in settings.items() if k != "name" and v}
         credentials.setdefault("secret", new_secret())
-        return settings.get("name") or _host_of(settings.get("url", "")), credentials
+        return settings.get("name", ""), credentials
 
     def authenticate(self, account: ChannelAccount, posted: Posted, now: datetime) -> None:
         verify(_secrets(account), posted.headers, posted.raw, now)
@@ -322,11 +321,3 @@ def _judge(status: int, headers: Mapping[str, str]) -> None:
         )
     # A redirect too: it would lead a signed message to somewhere that nobody has checked.
     raise SendRefused(f"the webhook's url answered {status}")
-
-
-def _host_of(url: str) -> str:
-    """Enough of an address to know it by: what follows the host is a secret often enough."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
