@@ -92,12 +92,19 @@ KNOWN: Final[dict[int, Known]] = {
 }
 _PERMISSIONS = range(200, 300)
 _GONE_SUBCODE = 33  # of code 100: the number does not exist, or this token may not see it
-BSUID_NOT_TAKEN: Final = 131062
-WINDOW_CLOSED: Final = 131047
+_BSUID_NOT_TAKEN: Final = 131062
 
 
 class WindowClosed(SendRefused):
     """More than 24 hours have passed since their last message: only a template goes out."""
+
+
+class IdNotTaken(SendRefused):
+    """This message cannot be sent to a BSUID; to a number, perhaps."""
+
+
+class NotThere(AccountBroken):
+    """What was asked for does not exist, or this token may not see it; if it is the number, nothing goes any more."""
 
 
 def error_in(answer: dict[str, Any]) -> GraphError | None:
@@ -114,8 +121,8 @@ def known(error: GraphError) -> Known | None:
         return None
     if error.code in _PERMISSIONS:
         return Known("account", "the access token lacks a permission")
-    if error.code == 100 and error.subcode == _GONE_SUBCODE:
-        return Known("account", "the token may not see this phone_number_id, or it does not exist")
+    if _is_gone(error):
+        return Known("account", "the token may not see this phone_number_id (or file), or it does not exist")
     return KNOWN.get(error.code)
 
 
@@ -125,6 +132,10 @@ def refusal(
     """What an error answer is in our words; its own wish when to come again wins over ours if it is longer."""
     found = known(error)
     told = told_as(error.code, found.words if found else harmless(error.title), status)
+    if error.code == _BSUID_NOT_TAKEN:
+        return IdNotTaken(told)
+    if _is_gone(error):
+        return NotThere(told)
     wait_s = max(retry_after_s or 0.0, (found.retry_after_s if found else None) or 0.0) or None
     match found.meaning if found else _by_status(status):
         case "account":
@@ -148,6 +159,10 @@ def told_error(error: dict[str, Any]) -> str:
     code = _number(error, "code")
     title = harmless(text_at(error, "title")) or (KNOWN[code].words if code in KNOWN else "")
     return f"{code if code is not None else 'no code'}: {title}" if title else f"{code}"
+
+
+def _is_gone(error: GraphError) -> bool:
+    return error.code == 100 and error.subcode == _GONE_SUBCODE
 
 
 def _by_status(status: int) -> Meaning:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from a1zap.channels.contract import ChannelAccount, Fetched, SendRefused
 from a1zap.channels.whatsapp.calls import UPLOAD_S, ask, bearer, graph_url
+from a1zap.channels.whatsapp.errors import NotThere
 from a1zap.channels.whatsapp.limits import FETCHED_MAX_BYTES
 from a1zap.channels.whatsapp.media import bare_type, hex_digest
 from a1zap.kit.egress import Egress, EgressFailed, EgressResponse, EgressTimedOut, EgressTooLarge
@@ -44,9 +45,9 @@ async def _told(account: ChannelAccount, what: Mapping[str, str], egress: Egress
         path = f"/{quote(media_id, safe='')}?phone_number_id={quote(account.identity, safe='')}"
         try:
             told = await ask(account, egress, path)
-        except SendRefused:
+        except (SendRefused, NotThere) as error:
             if not link:
-                raise
+                raise SendRefused(f"the file is gone: {error}") from error
         else:
             if text_at(told, "url"):
                 return told

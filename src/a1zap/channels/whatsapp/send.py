@@ -17,13 +17,11 @@ from typing import Any
 from a1zap.channels.contract import ChannelAccount, Outbound, OutboundFile, SendRefused, Sent
 from a1zap.channels.whatsapp import compose, limits
 from a1zap.channels.whatsapp.calls import post, upload
-from a1zap.channels.whatsapp.errors import BSUID_NOT_TAKEN, KNOWN, WindowClosed, told_as
+from a1zap.channels.whatsapp.errors import IdNotTaken, WindowClosed
 from a1zap.channels.whatsapp.loose import objects_at, word_at
 from a1zap.channels.whatsapp.media import bare_type
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import ChannelUnavailable
-
-_BSUID_REFUSED = told_as(BSUID_NOT_TAKEN, KNOWN[BSUID_NOT_TAKEN].words, 400)
 
 
 async def send_message(account: ChannelAccount, outbound: Outbound, egress: Egress, now: datetime) -> Sent:
@@ -105,9 +103,9 @@ def _kind_of(file: OutboundFile) -> str:
 async def _post(account: ChannelAccount, egress: Egress, outbound: Outbound, part: compose.Body) -> Sent:
     try:
         answer = await post(account, egress, {**compose.envelope(outbound), **part})
-    except SendRefused as error:
+    except IdNotTaken:
         number = _number_instead(outbound)
-        if number is None or str(error) != _BSUID_REFUSED:
+        if number is None:
             raise
         answer = await post(account, egress, {**compose.envelope(outbound, number), **part})
     return Sent(next((word_at(m, "id") for m in objects_at(answer, "messages") if word_at(m, "id")), None))
