@@ -157,6 +157,43 @@ def key_create(email: str, name: str, scopes: tuple[str, ...], **given: Any) -> 
     click.echo(_run(lambda: create_key(_settings(**given), email, name, scopes)))
 
 
+@cli.group()
+def email() -> None:
+    """Mail: see what a1zap makes of a message."""
+
+
+@email.command("extract-reply")
+@click.option("--html", "is_html", is_flag=True, help="The mail is HTML.")
+@click.option(
+    "--jsonl", "is_jsonl", is_flag=True, help='Read lines of {"text": …}, print lines of {"reply": …}.'
+)
+def email_extract_reply(*, is_html: bool, is_jsonl: bool) -> None:
+    """Print what the sender wrote, without quotes, headers and signatures; the mail's text is read from stdin.
+
+    \b
+    One mail:   a1zap email extract-reply < body.txt
+    HTML:       a1zap email extract-reply --html < body.html
+    Many:       a1zap email extract-reply --jsonl < mails.jsonl > replies.jsonl
+
+    A line of --jsonl that cannot be read is named on stderr and has no line in the output; the others are
+    answered, in order, and the exit code is 1.
+    """
+    from a1zap.channels.email.extract_replies import extract_lines, reply_of
+
+    if not is_jsonl:
+        click.echo(reply_of(sys.stdin.buffer.read().decode("utf-8", "replace"), is_html=is_html))
+        return
+    unread = 0
+    for line, problem in extract_lines(sys.stdin.buffer, is_html=is_html):
+        if problem:
+            unread += 1
+            click.echo(f"a1zap: {problem}", err=True)
+        else:
+            sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+    sys.exit(1 if unread else 0)
+
+
 @cli.command()
 def openapi() -> None:
     """Print the API's description (OpenAPI) as JSON; needs no database."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from a1zap.channels.email.reply_intros import split_glued_intros
 from a1zap.channels.email.reply_lines import Lined, classify_lines, says_a_mail_begins
 
-_ANALYSED_CHARS = 32_768
-_ANALYSED_LINES = 800
+_ANALYSED_CHARS = 24_576
+_ANALYSED_LINES = 500
 _LINE_END = re.compile(r"\r\n?|\n")
 
 # The whole mail is an announced quote with text below it and no more quotes: the text is the reply.
@@ -41,7 +41,7 @@ class Extracted:
 def extract_reply(text: str) -> Extracted:
     """What the sender wrote; the full text where nothing of it looks written by the sender.
 
-    The first 32 KiB and 800 lines are looked at, so that no text takes long: where the reply goes on to their end,
+    The first 24 KiB and 500 lines are looked at, so that no text takes long: where the reply goes on to their end,
     all that follows belongs to it.
     """
     lines, looked_at = _head(text)

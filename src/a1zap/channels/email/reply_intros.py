@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 _LINES_MAX = 5  # no program known to us breaks an intro into more lines
-_TRIED_MAX = 150  # in one mail; where there are more, the first of them have said what there is to say
+_TRIED_MAX = 80  # in one mail; where there are more, the first of them have said what there is to say
 _CHARS_MAX = 700  # a name, an address written twice, a date; longer is prose
 
 # Verbs as they end an intro ("Ann wrote:") or stand in its middle ("Den 3. mai skrev Ann <…>:").
@@ -113,16 +113,18 @@ _TOLD = re.compile(
     r" (?:just |also |already |have |has |had |hat |habe |a |ha |hai |heb )?$",
     re.IGNORECASE,
 )
-# A program that flattens HTML glues the intro to the end of the text: "Thanks! On Mon, Feb 8, 2021 at 9:12 AM Ann <…> wrote:"
+# A program that flattens HTML glues the intro to what stands around it: "Thanks! On Mon, Feb 8, 2021 Ann <…> wrote: Hi"
 _GLUED = re.compile(
-    r"(?<=[\w.!?)…,])[ ]{1,3}(?=(?:On|Le|El|Am|Em|Op|Il|Den)\s(?:\w{2,12}[.,]{0,2}\s){0,2}\d{1,2}[^\n]{10,160}?<[^\s<>]+@[^\s<>]+>[^\n]{0,16}?"
-    r"(?:wrote|écrit|escribió|schrieb|escreveu|schreef|scritto|skrev)\s?:)"
+    r"(?:(?<=[\w.!?)…,])[ ]{1,3}|^)"
+    r"((?:On|Le|El|Am|Em|Op|Il|Den)\s(?:\w{2,12}[.,]{0,2}\s){0,2}\d{1,2}[^\n]{10,160}?<[^\s<>]{1,80}@[^\s<>]{1,120}>[^\n]{0,16}?"
+    r"(?:wrote|écrit|escribió|schrieb|escreveu|schreef|scritto|skrev)\s?:)[ ]{0,3}",
+    re.MULTILINE,
 )
 
 
 def split_glued_intros(text: str) -> str:
-    """The text with each intro that stands at the end of a sentence's line on a line of its own."""
-    return _GLUED.sub("\n", text) if "@" in text else text
+    """The text with each intro that shares its line with other text on a line of its own."""
+    return _GLUED.sub(r"\n\1\n", text) if "@" in text else text
 
 
 def closes_address(line: str) -> bool:
@@ -133,16 +135,15 @@ def closes_address(line: str) -> bool:
 def find_intros(lines: Sequence[str], letters: Sequence[str]) -> list[tuple[int, int]]:
     """First and last line of every intro, in order and apart; `lines` are clean and short enough to be searched."""
     found: list[tuple[int, int]] = []
+    has_figure = [_FIGURE.search(line) is not None for line in lines]
     free_from = 0
     tried = 0
     for number, line in enumerate(lines):
         if letters[number] not in "ts" or number < free_from:
             continue
         before_quote = _is_before_quote(letters, number)
-        if not before_quote and not _may_end(line):
-            continue
-        if not before_quote and not any(
-            _FIGURE.search(near) for near in lines[max(0, number - _LINES_MAX) : number + 1]
+        if not before_quote and not (
+            any(has_figure[max(0, number - _LINES_MAX) : number + 1]) and _may_end(line)
         ):
             continue
         tried += 1
@@ -158,8 +159,11 @@ def find_intros(lines: Sequence[str], letters: Sequence[str]) -> list[tuple[int,
 
 def _may_end(line: str) -> bool:
     """Cheap, and never wrong about a no: an intro ends in a colon, in its verb, or in an address."""
-    tail = line[-130:]
-    return tail[-1:] == ">" or _COLON_AT_END.search(tail) is not None or _VERB_AT_END.search(tail) is not None
+    return (
+        line[-1:] in ">:："
+        or _COLON_AT_END.search(line, max(0, len(line) - 8)) is not None
+        or _VERB_AT_END.search(line[-32:]) is not None
+    )
 
 
 def _is_rest(lines: Sequence[str], letters: Sequence[str], last: int) -> bool:
@@ -223,9 +227,7 @@ def _is_intro(joined: str, *, before_quote: bool) -> bool:
     joined = joined.rstrip()
     ending = _VERB_AT_END.search(joined, max(0, len(joined) - 200))
     colon_ends = _COLON_AT_END.search(joined) is not None
-    if _DATE_NAME_ADDRESS.match(joined) or (
-        ending is not None and joined.endswith("---") and joined.lstrip().startswith("---")
-    ):
+    if _DATE_NAME_ADDRESS.match(joined):
         return True
     if ending is None and not colon_ends:
         return before_quote and bool(_ADDRESS_CLOSES.search(joined)) and bool(_DATE_FIRST.search(joined))

@@ -67,7 +67,7 @@ _FLAT_HEADER = re.compile(
     r"(?:^|[\s*_>])([^\W\d_][\w'’\-]{0,16}(?: [^\W\d_]{1,12})?)[ *_]{0,3}[:：](?=[\s*_])"
 )
 _BLOCK_LINES_MAX = 24
-_BLOCKS_MAX = 100  # tried in one mail; the first of them ends the reply anyway
+_BLOCKS_MAX = 40  # tried in one mail; the first of them ends the reply anyway
 _STRAY_LINES_MAX = (
     3  # lines of a block that are no header we know: a wrapped list of addresses, a header of some program
 )
@@ -86,6 +86,9 @@ _FORWARD_WORD = (
 _FORWARD_LINE = re.compile(
     rf"^[\s>]*[-_=*]{{2,}}\s?[^\n]{{0,60}}?(?:{_MESSAGE_WORD}|{_FORWARD_WORD})[^\n]{{0,60}}?\s?[-_=*]{{2,}}[\s:]*$",
     re.IGNORECASE,
+)
+_NOTES_LINE = re.compile(
+    r"^-{3,}[^\n]{2,90}?(?:wrote|schrieb|écrit|escribió|escreveu|scritto|schreef|skrev)\s?:\s?-{3,}$"
 )
 _FORWARDED = re.compile(_FORWARD_WORD, re.IGNORECASE)
 _MESSAGE = re.compile(_MESSAGE_WORD, re.IGNORECASE)
@@ -224,7 +227,7 @@ def _fenced(clean: Sequence[str]) -> set[int]:
 def says_a_mail_begins(line: str) -> bool:
     """Whether the line announces a mail: "-----Original Message-----", "Please reply above this line"."""
     text = line.strip()
-    if text[0] in "-_=*" and text[-1] in "-_=*:" and _FORWARD_LINE.match(text):
+    if text[0] in "-_=*" and text[-1] in "-_=*:" and (_FORWARD_LINE.match(text) or _NOTES_LINE.match(text)):
         return True
     if (
         text[-1] in ":："
@@ -239,9 +242,12 @@ def says_a_mail_begins(line: str) -> bool:
 
 def _is_added(line: str) -> bool:
     """Whether a program added the line: what it was sent with, or a notice."""
-    if _NOTICE.match(_WRAP.sub("", line)):
+    line = _WRAP.sub("", line.strip())
+    if _NOTICE.match(line):
         return True
-    bare = _WRAP.sub("", _POLITE.sub("", _URL.sub(" ", line)).replace("[", " ").replace("]", " "))
+    if "http" in line or "www." in line or "mailto:" in line:
+        line = _URL.sub(" ", line)
+    bare = _WRAP.sub("", _POLITE.sub("", line).replace("[", " ").replace("]", " "))
     words = bare.split()
     if not words or len(bare) > 110:
         return False
