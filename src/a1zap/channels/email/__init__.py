@@ -1,0 +1,1 @@
+"""Mail: what comes in as raw messages or through providers, and what goes out."""
