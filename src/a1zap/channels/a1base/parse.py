@@ -28,9 +28,7 @@ from a1zap.channels.contract import (
 from a1zap.kit.errors import Malformed
 from a1zap.kit.json import as_object, parse_object, text_at
 
-MEDIA_BYTES_MAX = (
-    25 * 1024 * 1024
-)  # of one file; A1Base itself ends at 16 MB for what it writes into a delivery
+MEDIA_BYTES_MAX = 16 << 20  # of one file, as WhatsApp has it
 ID_CHARACTERS_MAX = 500  # an index of the database holds no row over 2,700 bytes
 NAME_CHARACTERS_MAX = 200
 ADDRESS_CHARACTERS_MAX = 320
@@ -229,9 +227,9 @@ def _decoded(data: str) -> tuple[str | None, bytes | str]:
     if data[:5].lower() == "data:":
         head, _, data = data.partition(",")
         declared = _mime(head[5:].partition(";")[0])
-    if len(data) > MEDIA_BYTES_MAX * 4 // 3 + 1024:
-        return declared, f"it is larger than {MEDIA_BYTES_MAX:,} bytes"
     packed = "".join(data.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    if len(packed) * 3 // 4 > MEDIA_BYTES_MAX:
+        return declared, f"it is larger than {MEDIA_BYTES_MAX:,} bytes"
     try:
         found = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
     except (binascii.Error, ValueError):
