@@ -30,7 +30,7 @@ _RESPONDERS: Final = (
 )
 _NO_REPLY = re.compile(
     r"(?:mailer-daemon|postmaster|mdaemon|bounces?|.*[._+-]bounces?|bounces?[._+=-].*"
-    r"|(?:.*[._-])?(?:no|do-?not|dont|never)[._-]?repl(?:y|ies)(?:[._+-].*)?)"
+    r"|(?:.*[._-])?(?:no|do[._-]?not|dont|never)[._-]?repl(?:y|ies)(?:[._+-].*)?)"
 )
 _DAEMON = re.compile(r"mailer-daemon|postmaster|mdaemon")
 # Weak: people write about being away as well. So a phrase counts only as the head of the subject, with its colon, or

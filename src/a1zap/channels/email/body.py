@@ -170,7 +170,7 @@ def _text_of(part: Part, problems: list[str]) -> str:
 
 def unflow(text: str, *, deletes_space: bool) -> str:
     """RFC 3676: lines that end in a space go on in the next one of the same quote depth."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
     flowing_depth = -1
     for line in text.split("\n"):
         bare = line.lstrip(">")
@@ -180,11 +180,11 @@ def unflow(text: str, *, deletes_space: bool) -> str:
         is_flowing = bare.endswith(" ") and not is_signature
         kept = bare[:-1] if is_flowing and deletes_space else bare
         if depth == flowing_depth and bare and not is_signature:
-            lines[-1] += kept
+            lines[-1].append(kept)
         else:
-            lines.append(f"{'>' * depth} {kept}" if depth else kept)
+            lines.append([f"{'>' * depth} {kept}" if depth else kept])
         flowing_depth = depth if is_flowing else -1
-    return "\n".join(lines)
+    return "\n".join("".join(pieces) for pieces in lines)
 
 
 def _said_name(part: Part) -> str:

@@ -33,7 +33,7 @@ _FOLD = re.compile(r"\r\n|\r|\n")
 # Every repeat is bounded: a value full of openings costs its length times that bound, never its square.
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?((?:[^?]|\?(?!=)){0,4000})\?=")
 _ADDRESS_TOKEN = re.compile(
-    r'(?P<quoted>"(?:[^"\\]|\\.){0,500}")'
+    r'(?P<quoted>"(?:[^"\\]|\\.){0,250}")'
     r'|<(?P<angle>(?:"(?:[^"\\<>]|\\.){0,100}"|[^<>"]){0,1000})>'
     r"|<(?P<open>[^<>,;]{0,400})"
     r"|(?P<mark>[,;:()])"
@@ -112,7 +112,7 @@ def read_addresses(raw: str, charset: str | None = None) -> tuple[Address, ...]:
         said = angles or _addresses_among(words)
         name = decode_header(" ".join(words if angles and words else [comment]), charset, _NAME_MAX)
         emails = dict.fromkeys(email for email in map(clean_address, said) if email)
-        found.extend(Address(name.strip("\"' "), email) for email in emails)
+        found.extend(Address(name.strip("\"'<> "), email) for email in emails)
         if len(found) >= _ADDRESSES_MAX:
             break
     return tuple(found[:_ADDRESSES_MAX])

@@ -30,9 +30,7 @@ _NO_TEXT = re.compile(
     re.IGNORECASE,
 )
 _NO_TEXT_MAX: Final = 250
-_TAGS = re.compile(
-    r"<(?:style|script)\b.{0,20000}?</(?:style|script)>|<[^>]{0,2000}>", re.IGNORECASE | re.DOTALL
-)
+_TAGS = re.compile(r"<[^<>]{0,2000}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,8 @@ def _texts_of(passages: list[Passage], problems: list[str]) -> _Texts:
             plains.append(passage.plain or "")
             full.append(passage.plain or "")
             continue
-        read = attempt(
-            problems, "html", lambda html=html: _text_of_html(html, problems), ""
-        ) or _without_tags(html)
+        read = attempt(problems, "html", lambda html=html: _text_of_html(html, problems), None)
+        read = _without_tags(html) if read is None else read
         if not _repeats(
             read, full
         ):  # [text, HTML] in a mixed mail: one text twice, though not called alternatives

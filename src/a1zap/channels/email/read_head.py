@@ -19,6 +19,8 @@ from a1zap.channels.email.mail import Address, Headers, Mail
 from a1zap.channels.email.storable import attempt
 
 _GLANCE_BYTES: Final = 64 * 1024
+_GLANCE_VALUE_MAX: Final = 4_000
+_GLANCE_PAIRS_MAX: Final = 500
 _KEPT_MAX: Final = 200
 _KEPT_VALUE_MAX: Final = 4_000
 _KEPT_OF_A_NAME_MAX: Final = 10
@@ -104,7 +106,7 @@ def _kept(raw: dict[str, list[str]]) -> Headers:
 
 
 def glance(raw: bytes, problem: str) -> Mail:
-    """What the first 64 KiB of header lines tell, in a few milliseconds whatever they are; no text and no files."""
+    """What the first 64 KiB of header lines tell, in milliseconds whatever they are; no text and no files."""
     pairs: list[tuple[str, str]] = []
     for line in raw[:_GLANCE_BYTES].decode("ascii", "surrogateescape").lstrip("\r\n").splitlines():
         name, colon, value = line.partition(":")
@@ -115,7 +117,7 @@ def glance(raw: bytes, problem: str) -> Mail:
                 pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}\n{line}")
         elif colon and name and " " not in name:
             pairs.append((name, value.strip()))
-    mail = read_head(pairs[:1_000])
+    mail = read_head((name, value[:_GLANCE_VALUE_MAX]) for name, value in pairs[:_GLANCE_PAIRS_MAX])
     return replace(
         mail,
         auto_reason=why_automatic(mail, None),

@@ -41,7 +41,7 @@ def one_line(text: str, max_chars: int) -> str:
 def file_name(said: str, fallback: str) -> str:
     """A name that is no path, shows what it is and can be stored; `fallback` where nothing is left of it."""
     name = said.replace("\\", "/").rstrip("/ ").rpartition("/")[2]
-    name = unicodedata.normalize("NFC", _HIDDEN.sub("", one_line(name, 4 * FILE_NAME_MAX)))
+    name = unicodedata.normalize("NFC", _HIDDEN.sub("", one_line(name, 2_000)))
     name = _NO_NAME.sub("_", name).strip(" .")
     if len(name) <= FILE_NAME_MAX:
         return name or fallback
