@@ -26,7 +26,7 @@ _SPACED_VERBS = (
     r"|đã viết|viết|menulis|nagsulat|sumulat|ஐ எழுதினார்|ने लिखा|লিখেছেন"
     r"|כתב(?:/ה|ה)?|كتب(?:ت)?|نوشت(?:ه)?"
 )
-_UNSPACED_VERBS = r"写道|寫道|写到|写信|撰寫|书写|のメール|のメッセージ|書きました|書いた|님이 작성|작성|썼습니다|เขียน(?:ว่า)?"
+_UNSPACED_VERBS = r"写道|寫道|写到|写信|撰寫|书写|のメール|のメッセージ|書きました|書いた|님이 작성|님의 말|작성|썼습니다|เขียน(?:ว่า)?"
 _VERB = rf"(?:(?<![^\W_])(?:{_SPACED_VERBS})(?![^\W_])|(?:{_UNSPACED_VERBS}))"
 _VERB_ANYWHERE = re.compile(_VERB, re.IGNORECASE)
 _VERB_AT_END = re.compile(
@@ -37,6 +37,7 @@ _VERB_AT_END = re.compile(
 _COLON_AT_END = re.compile(r"[:：][\s*_\-]{0,6}$")
 _ADDRESS_AT_END = re.compile(r"@[^\s<>]{1,120}[\s<>()\[\]*_\"'’”]{0,8}(?:mailto:\S{3,120})?[:：][\s*_]{0,4}$")
 _FIGURE = re.compile(r"[\d@]")
+_RULED = re.compile(r"\s*-{3,}\s[^\n]+\s-{3,}$")  # "---- On Mon, 8 Feb 2021 Ann wrote ----"
 _ADDRESS_CLOSES = re.compile(r"@[^\s<>]{1,120}[>)\]]{1,3}$")
 # An address that was broken before its closing bracket leaves a line that looks like a quote: "> wrote:", ">:"
 _CLOSING_BRACKET = re.compile(
@@ -160,7 +161,7 @@ def find_intros(lines: Sequence[str], letters: Sequence[str]) -> list[tuple[int,
 def _may_end(line: str) -> bool:
     """Cheap, and never wrong about a no: an intro ends in a colon, in its verb, or in an address."""
     return (
-        line[-1:] in ">:："
+        line[-1:] in ">:：-"
         or _COLON_AT_END.search(line, max(0, len(line) - 8)) is not None
         or _VERB_AT_END.search(line[-32:]) is not None
     )
@@ -227,7 +228,9 @@ def _is_intro(joined: str, *, before_quote: bool) -> bool:
     joined = joined.rstrip()
     ending = _VERB_AT_END.search(joined, max(0, len(joined) - 200))
     colon_ends = _COLON_AT_END.search(joined) is not None
-    if _DATE_NAME_ADDRESS.match(joined):
+    if _DATE_NAME_ADDRESS.match(joined) or (
+        _RULED.match(joined) and _DATE.search(joined) and _VERB_ANYWHERE.search(joined)
+    ):
         return True
     if ending is None and not colon_ends:
         return before_quote and bool(_ADDRESS_CLOSES.search(joined)) and bool(_DATE_FIRST.search(joined))

@@ -61,12 +61,44 @@ _HEADER_NAMES = {
         "|attachments|anlagen|anhänge|organization|organisation|message-id|x-mailer|newsgroups|mailing-list|list-id|in-reply-to|references|mime-version|content-type|risposta|вложения|附件|添付ファイル"
     ),
 }
+# Names of a date that stand on other papers than mails, too; the other names of dates ("Sent") stand only on mails.
+_PLAIN_DATES = frozenset(
+    [
+        "date",
+        "datum",
+        "data",
+        "fecha",
+        "dato",
+        "дата",
+        "tarih",
+        "dátum",
+        "dată",
+        "ημερομηνία",
+        "תאריך",
+        "التاريخ",
+        "تاریخ",
+        "日期",
+        "時間",
+        "日付",
+        "日時",
+        "날짜",
+        "ngày",
+        "tanggal",
+        "วันที่",
+        "päiväys",
+        "päivämäärä",
+        "pvm",
+        "kuupäev",
+        "vào lúc",
+    ]
+)
 _KIND_OF_NAME = {name: kind for kind, names in _HEADER_NAMES.items() for name in names.split("|")}
 _HEADER = re.compile(r"[\s>*_#|•]{0,8}([^\W\d_][\w'’.\- ]{0,24}?)[\s*_]{0,4}[:：]")
 _FLAT_HEADER = re.compile(
     r"(?:^|[\s*_>])([^\W\d_][\w'’\-]{0,16}(?: [^\W\d_]{1,12})?)[ *_]{0,3}[:：](?=[\s*_])"
 )
 _BLOCK_LINES_MAX = 24
+_QUOTED_INTRO_LINES = 4
 _BLOCKS_MAX = 40  # tried in one mail; the first of them ends the reply anyway
 _STRAY_LINES_MAX = (
     3  # lines of a block that are no header we know: a wrapped list of addresses, a header of some program
@@ -277,9 +309,23 @@ def _is_added(line: str) -> bool:
 
 def _mark_intros(clean: Sequence[str], letters: list[str], in_code: set[int]) -> None:
     visible = ["c" if number in in_code else letter for number, letter in enumerate(letters)]
-    for first, last in find_intros(clean, visible):
+    for first, last in [*find_intros(clean, visible), *_quoted_intro(clean, visible)]:
         for number in range(first, last + 1):
             letters[number] = "b"
+
+
+def _quoted_intro(clean: Sequence[str], letters: Sequence[str]) -> list[tuple[int, int]]:
+    """The intro above a quote that begins the mail, where the program put it into the quote."""
+    first = next((number for number, letter in enumerate(letters) if letter != "e"), 0)
+    if "".join(letters[first : first + 1]) != "q":
+        return []
+    quoted = [line.lstrip(" >") for line in clean[first : first + _QUOTED_INTRO_LINES]]
+    found = find_intros(quoted, ["t" if line else "e" for line in quoted])
+    return [
+        (first, first + last)
+        for start, last in found
+        if start == 0 and set(letters[first : first + last + 1]) == {"q"}
+    ]
 
 
 def _mark_wrapped_quotes(clean: Sequence[str], letters: list[str]) -> None:
@@ -300,7 +346,7 @@ def _mark_header_blocks(clean: Sequence[str], letters: list[str]) -> None:
     tried = 0
     while number < len(clean) and tried < _BLOCKS_MAX:
         if letters[number] == "t" and (
-            kinds[number] in {"from", "date", "to", "subject"} or _may_be_flat(clean[number])
+            kinds[number] in {"from", "sent", "date", "to", "subject"} or _may_be_flat(clean[number])
         ):
             tried += 1
             end, is_block = _block(clean, letters, kinds, number)
@@ -316,7 +362,11 @@ def _may_be_flat(line: str) -> bool:
 
 def _header_kind(line: str) -> str | None:
     match = _HEADER.match(line)
-    return _KIND_OF_NAME.get(match[1].strip().lower()) if match else None
+    if match is None:
+        return None
+    name = match[1].strip().lower()
+    kind = _KIND_OF_NAME.get(name)
+    return "sent" if kind == "date" and name not in _PLAIN_DATES else kind
 
 
 def _block(
@@ -339,7 +389,6 @@ def _block(
             break
         elif letters[number] == "t":
             strays += 1
-    seen.discard("other")
     return end, _is_evidence(clean, letters, seen, first, end)
 
 
@@ -347,18 +396,23 @@ _NAMED_ADDRESS = re.compile(r"\w[\w.\"' ]{0,80}[<\[](?:mailto:)?[^\s<>@]{1,80}@[
 
 
 def _is_evidence(clean: Sequence[str], letters: Sequence[str], seen: set[str], first: int, end: int) -> bool:
-    """Three kinds of header make a mail; two do below a delimiter, or where an address stands with them.
+    """Whether these kinds of header make a mail.
 
-    "From: Paris, to: London, date: 5 May" is no mail: it has no subject and no address.
+    "From" and "Sent" do, or three kinds; one does with a name and its address ("From: Ann <…>"), two do below a
+    delimiter, or where an address stands with them. "From: Paris, to: London, date: 5 May" is no mail: it has no
+    subject and no address.
     """
-    if not seen & {"from", "subject"} or seen == {"subject"}:
+    if {"from", "sent"} <= seen:
+        return True
+    kinds = {"date" if kind == "sent" else kind for kind in seen} - {"other"}
+    if not kinds & {"from", "subject"} or kinds == {"subject"}:
         return False
     block = "\n".join(clean[first : end + 1])
-    if len(seen) >= 3:
-        return "subject" in seen or "@" in block or _is_below_rule(letters, first)
-    if len(seen) == 1:
+    if len(kinds) >= 3:
+        return "subject" in kinds or "@" in block or _is_below_rule(letters, first)
+    if len(kinds) == 1:
         return _NAMED_ADDRESS.search(block) is not None
-    return _is_below_rule(letters, first) or ("from" in seen and "@" in block and end - first <= 4)
+    return _is_below_rule(letters, first) or ("from" in kinds and "@" in block and end - first <= 4)
 
 
 def _is_below_rule(letters: Sequence[str], number: int) -> bool:

@@ -178,6 +178,15 @@ MAILS = {
     ),
     "two programs' lines": ("Yes.\n\nSent from my iPhone\n\nGet Outlook for iOS\n", "Yes."),
     "a rule and a program's line": (f"Yes.\n—\nSent from Mailbox\n\n{INTRO}\n> Two?", "Yes."),
+    "who and when, and no more": (
+        "Yes.\n\nFrom: Ann Field\nSent: Monday, 8 February 2021 9:12\n\nTwo?",
+        "Yes.",
+    ),
+    "ruled intros without marks": (
+        "Yes.\n\n---- Am Mo., 08 Feb. 2021 09:12:33 +0000 schrieb Ann <a@b.example> ----\n\nTwo?",
+        "Yes.",
+    ),
+    "a reply below a quote that holds its intro": (f"> {INTRO}\n>\n> Two?\n\nYes.", "Yes."),
     "only text": ("Yes, two of the red ones.", "Yes, two of the red ones."),
     "one word": ("Yes", "Yes"),
 }
