@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 _LINES_MAX = 5  # no program known to us breaks an intro into more lines
 _TRIED_MAX = 80  # in one mail; where there are more, the first of them have said what there is to say
-_CHARS_MAX = 700  # a name, an address written twice, a date; longer is prose
+_CHARS_MAX = 400  # a name, an address written twice, a date; longer is prose
 
 # Verbs as they end an intro ("Ann wrote:") or stand in its middle ("Den 3. mai skrev Ann <…>:").
 _SPACED_VERBS = (
