@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -58,7 +59,7 @@ def delivery(text: str = "Hello", **more: Any) -> bytes:
             "sender_number": "+61400123456",
             "sender_name": "Jane",
             "a1_account_id": "acc",
-            "timestamp": "2026-11-23T09:15:00+00:00",
+            "timestamp": datetime.now(UTC).isoformat(),  # an old one is answered with an excuse
             "service": "whatsapp",
             "message_type": "text",
             "is_from_agent": False,

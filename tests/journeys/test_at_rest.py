@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
@@ -67,7 +68,7 @@ async def test_a_plain_dump_shows_no_message_name_address_mail_or_credential(
                 "thread_type": "individual",
                 "sender_number": "+61455512345",
                 "sender_name": canary,
-                "timestamp": "2026-11-23T10:00:00+00:00",
+                "timestamp": datetime.now(UTC).isoformat(),
                 "service": "whatsapp",
                 "message_type": "text",
                 "is_from_agent": False,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from a1zap.accounts.model import ApiKey, Owner, Plan, Scope, Usage
+from a1zap.db.parts import Part
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
@@ -227,6 +228,20 @@ async def give_agent_place(tx: Tx, agent_type: Literal["personal", "work"]) -> N
     )
 
 
+_COUNT = """plan AS (
+        SELECT p.max_messages_per_month AS top,
+               (SELECT COALESCE(sum(o.messages_used), 0) FROM message_meters o
+                WHERE o.owner_id = $1 AND o.month = $2 AND o.slot <> 0) AS elsewhere
+        FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id WHERE s.owner_id = $1),
+    counted AS (
+        INSERT INTO message_meters AS m (owner_id, month, slot, messages_used)
+        SELECT $1, $2, CASE WHEN plan.top = -1 THEN $3 ELSE 0 END, 1 FROM plan
+        WHERE plan.top = -1 OR plan.elsewhere < plan.top
+        ON CONFLICT (owner_id, month, slot) DO UPDATE SET messages_used = m.messages_used + 1
+        WHERE (SELECT plan.top = -1 OR m.messages_used + plan.elsewhere < plan.top FROM plan)
+        RETURNING true AS within)"""
+
+
 async def count_message(tx: Tx, now: datetime, *, slot: int = 0) -> tuple[bool, bool]:
     """Count one inbound message of this month against the plan: (within the limit, first one over it).
 
@@ -234,33 +249,28 @@ async def count_message(tx: Tx, now: datetime, *, slot: int = 0) -> tuple[bool, 
     the transaction that stores the message, and only when the message is new: a redelivery costs nothing.
     A limited plan counts in one row, an unlimited one in the row of `slot` (0 to 15): there, nobody need queue.
     """
-    month = now.date().replace(day=1)
-    within = await tx.value(
-        """WITH plan AS (
-               SELECT p.max_messages_per_month AS top,
-                      (SELECT COALESCE(sum(o.messages_used), 0) FROM message_meters o
-                       WHERE o.owner_id = $1 AND o.month = $2 AND o.slot <> 0) AS elsewhere
-               FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id WHERE s.owner_id = $1)
-           INSERT INTO message_meters AS m (owner_id, month, slot, messages_used)
-           SELECT $1, $2, CASE WHEN plan.top = -1 THEN $3 ELSE 0 END, 1 FROM plan
-           WHERE plan.top = -1 OR plan.elsewhere < plan.top
-           ON CONFLICT (owner_id, month, slot) DO UPDATE SET messages_used = m.messages_used + 1
-           WHERE (SELECT plan.top = -1 OR m.messages_used + plan.elsewhere < plan.top FROM plan)
-           RETURNING true""",
-        tx.owner_id,
-        month,
-        slot,
-    )
-    if within:
-        return True, False
+    (within,) = await tx.together(counting(tx, now, slot=slot))
+    return (True, False) if within else (False, await count_held(tx, now))
+
+
+COUNTED = "EXISTS (SELECT 1 FROM counted)"  # for other parts of the same statement
+
+
+def counting(tx: Tx, now: datetime, *, slot: int) -> Part:
+    """`count_message` as part of a larger statement: its result is null over the limit; then call `count_held`."""
+    return Part(_COUNT, "(SELECT within FROM counted)", (tx.owner_id, now.date().replace(day=1), slot))
+
+
+async def count_held(tx: Tx, now: datetime) -> bool:
+    """Count a message over the limit; was it the first one of the month?"""
     held = await tx.value(
         """INSERT INTO message_meters AS m (owner_id, month, messages_held) VALUES ($1, $2, 1)
            ON CONFLICT (owner_id, month, slot) DO UPDATE SET messages_held = m.messages_held + 1
            RETURNING messages_held""",
         tx.owner_id,
-        month,
+        now.date().replace(day=1),
     )
-    return False, held == 1
+    return held == 1
 
 
 async def read_usage(tx: Tx, today: date) -> Usage:

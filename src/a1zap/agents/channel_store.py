@@ -84,7 +84,7 @@ async def read_channel_account(tx: Tx, sealer: Sealer, account_id: UUID) -> Chan
         tx.owner_id,
         account_id,
     )
-    return None if row is None else _account(sealer, row)
+    return None if row is None else account_of_row(sealer, row)
 
 
 async def read_channel_kind(tx: Tx, account_id: UUID) -> str | None:
@@ -113,7 +113,7 @@ async def find_agent_on_channel(
         return None
     agent = Agent(**{name: rows[0][name] for name in _AGENT_FIELDS})
     accounts = [
-        _account(
+        account_of_row(
             sealer, {**dict(r), "id": r["account_id"], "agent_id": agent_id, "status": r["account_status"]}
         )
         for r in rows
@@ -339,7 +339,8 @@ def _open_settings(sealer: Sealer, account_id: UUID, sealed: bytes | None) -> Ch
     return ChannelSettings(opened, opened)  # sealed before what was typed was kept beside it
 
 
-def _account(sealer: Sealer, row: Row) -> ChannelAccount:
+def account_of_row(sealer: Sealer, row: Row) -> ChannelAccount:
+    """The account in a row that holds its columns."""
     return ChannelAccount(
         id=row["id"],
         owner_id=row["owner_id"],

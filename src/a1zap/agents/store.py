@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from a1zap.agents.model import Agent, AgentChange
+from a1zap.db.parts import Part
 from a1zap.db.pool import Tx
 
 AGENT_COLUMNS = (
@@ -50,6 +51,16 @@ async def read_agent(tx: Tx, agent_id: UUID) -> Agent | None:
         f"SELECT {AGENT_COLUMNS} FROM a1_agents WHERE owner_id = $1 AND id = $2 AND deleted_at IS NULL",
         tx.owner_id,
         agent_id,
+    )
+    return None if row is None else Agent(**dict(row))
+
+
+async def find_agent_by_handle(tx: Tx, handle: str) -> Agent | None:
+    row = await tx.row(
+        f"""SELECT {AGENT_COLUMNS} FROM a1_agents
+            WHERE owner_id = $1 AND lower(handle) = lower($2) AND deleted_at IS NULL""",
+        tx.owner_id,
+        handle,
     )
     return None if row is None else Agent(**dict(row))
 
@@ -108,7 +119,16 @@ async def public_agents(tx: Tx) -> list[tuple[UUID, UUID]]:
     return [(r["owner_id"], r["id"]) for r in await tx.rows("SELECT owner_id, id FROM a1zap.public_agents()")]
 
 
-async def add_usage(
+_ADD_USAGE = """used AS (
+        INSERT INTO agent_usage AS u
+            (owner_id, agent_id, date, slot, message_count, turn_count, tokens_in, tokens_out, cost_usd)
+        VALUES ($1, $2, $3, $8, $4, 1, $5, $6, $7)
+        ON CONFLICT (owner_id, agent_id, date, slot) DO UPDATE SET
+            message_count = u.message_count + $4, turn_count = u.turn_count + 1, tokens_in = u.tokens_in + $5,
+            tokens_out = u.tokens_out + $6, cost_usd = u.cost_usd + $7)"""
+
+
+def adding_usage(
     tx: Tx,
     agent_id: UUID,
     day: date,
@@ -118,24 +138,13 @@ async def add_usage(
     tokens_in: int,
     tokens_out: int,
     cost_usd: Decimal,
-) -> None:
-    """Add one turn to the agent's day, in the row of `slot` (0 to 15), so that turns of many chats do not queue."""
-    await tx.run(
-        """INSERT INTO agent_usage AS u
-               (owner_id, agent_id, date, slot, message_count, turn_count, tokens_in, tokens_out, cost_usd)
-           VALUES ($1, $2, $3, $8, $4, 1, $5, $6, $7)
-           ON CONFLICT (owner_id, agent_id, date, slot) DO UPDATE SET
-               message_count = u.message_count + $4, turn_count = u.turn_count + 1, tokens_in = u.tokens_in + $5,
-               tokens_out = u.tokens_out + $6, cost_usd = u.cost_usd + $7""",
-        tx.owner_id,
-        agent_id,
-        day,
-        messages,
-        tokens_in,
-        tokens_out,
-        cost_usd,
-        slot,
-    )
+) -> Part:
+    """Add one turn to the agent's day, in the row of `slot` (0 to 15), so that turns of many chats do not queue.
+
+    A part of a larger statement; without a result.
+    """
+    args = (tx.owner_id, agent_id, day, messages, tokens_in, tokens_out, cost_usd, slot)
+    return Part(_ADD_USAGE, "true", args)
 
 
 async def spent_usd(tx: Tx, agent_id: UUID, day: date) -> Decimal:

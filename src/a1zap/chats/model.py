@@ -99,6 +99,18 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What is learnt of a message of ours: how far it is, and under which names the other side knows it."""
+
+    status: str
+    at: datetime
+    error: str | None = None
+    external_id: str | None = None
+    hops: Sequence[Mapping[str, Any]] | None = None
+    thread_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadRead:
     """What stands before a message that leaves: names as the channel knows them, oldest first."""
 

@@ -17,11 +17,13 @@ from a1zap.chats.model import (
     Direction,
     Message,
     NewMessage,
+    News,
     Stored,
     ThreadRead,
     TurnRecord,
     TurnStatus,
 )
+from a1zap.db.parts import Part
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
@@ -524,18 +526,27 @@ async def append_message(
     Raises:
         AlreadyKnown: there is a message of that external id (an idempotency key of the caller's).
     """
-    row = await tx.row(
-        """WITH chat AS (
-               UPDATE chats SET last_seq = last_seq + 1, last_message_at = greatest(last_message_at, $12)
-               WHERE owner_id = $1 AND id = $2 RETURNING id, last_seq, channel_account_id),
-           message AS (
-               INSERT INTO messages (owner_id, id, chat_id, seq, direction, sender_kind, sender_id, agent_id,
-                                     channel_account_id, message_type, content_sealed, rich_content_sealed, status,
-                                     external_id, turn_id, said_at, created_at, hops)
-               SELECT $1, $3, chat.id, chat.last_seq, $4, $5, $6, $7, chat.channel_account_id, $8, $9, $10, $11, $13,
-                      $14, $12, $12, $15
-               FROM chat ON CONFLICT (owner_id, channel_account_id, direction, external_id) DO NOTHING RETURNING id)
-           SELECT chat.last_seq, (SELECT id FROM message) AS message_id FROM chat""",
+    (result,) = await tx.together(appending(tx, sealer, chat_id, message, now))
+    return appended(message, result)
+
+
+_APPEND = """grown AS (
+        UPDATE chats SET last_seq = last_seq + 1, last_message_at = greatest(last_message_at, $12)
+        WHERE owner_id = $1 AND id = $2 RETURNING id, last_seq, channel_account_id),
+    appended AS (
+        INSERT INTO messages (owner_id, id, chat_id, seq, direction, sender_kind, sender_id, agent_id,
+                              channel_account_id, message_type, content_sealed, rich_content_sealed, status,
+                              external_id, turn_id, said_at, created_at, hops)
+        SELECT $1, $3, grown.id, grown.last_seq, $4, $5, $6, $7, grown.channel_account_id, $8, $9, $10, $11, $13,
+               $14, $12, $12, $15
+        FROM grown ON CONFLICT (owner_id, channel_account_id, direction, external_id) DO NOTHING RETURNING seq)"""
+# The message's place; null where the chat is gone, 0 where there is a message of that external id.
+_APPENDED = "(SELECT COALESCE((SELECT seq FROM appended), 0) FROM grown)"
+
+
+def appending(tx: Tx, sealer: Sealer, chat_id: UUID, message: NewMessage, now: datetime) -> Part:
+    """`append_message` as part of a larger statement; give its result to `appended`."""
+    args = (
         tx.owner_id,
         chat_id,
         message.id,
@@ -552,11 +563,18 @@ async def append_message(
         message.turn_id,
         [asdict(h) for h in message.hops],
     )
-    if row is None:
-        return None
-    if row["message_id"] is None:
+    return Part(_APPEND, _APPENDED, args)
+
+
+def appended(message: NewMessage, seq: int | None) -> int | None:
+    """What `appending` came to.
+
+    Raises:
+        AlreadyKnown: there is a message of that external id; roll back.
+    """
+    if seq == 0:
         raise AlreadyKnown(message.external_id)
-    return row["last_seq"]
+    return seq
 
 
 async def read_turn(tx: Tx, turn_id: UUID) -> TurnRecord | None:
@@ -634,13 +652,12 @@ async def resolve_escalations(tx: Tx, chat_id: UUID, now: datetime) -> None:
 
 # Forward only: a receipt that comes before the answer to the send is not undone by it.
 _RANK = "array_position(ARRAY['received','queued','sending','unknown','sent','delivered','read','played','failed'], {0})"
-_ADVANCE = f"""
+_ADVANCE = f"""moved AS (
     UPDATE messages SET status = $3, status_updated_at = $4, error = COALESCE($5, error),
            external_id = COALESCE(external_id, $6), hops = COALESCE($7, hops), thread_ref = COALESCE($8, thread_ref)
     WHERE owner_id = $1 AND id = $2 AND direction = 'outbound' AND status <> 'failed'
       AND {_RANK.format("$3::text")} > {_RANK.format("status")}
-    RETURNING chat_id
-"""
+    RETURNING true AS has_moved)"""
 
 # The answer to a send that was overtaken by a receipt still brings the provider's id.
 _LEARN = """
@@ -652,12 +669,22 @@ _LEARN = """
 async def read_unsent(tx: Tx, message_id: UUID) -> Row | None:
     """A message that has not left for certain, with where it goes; None where nothing is left to do for it."""
     return await tx.row(
-        """SELECT m.status, m.attempts, m.sender_kind, m.rich_content_sealed, m.possible_duplicate, m.content_sealed, m.first_tried_at, m.created_at, m.channel_account_id,
-                  c.type, c.service, c.external_id_sealed, c.id AS chat_id,
+        """SELECT m.status, m.attempts, m.sender_kind, m.rich_content_sealed, m.possible_duplicate, m.content_sealed,
+                  m.first_tried_at, m.created_at, c.type, c.service, c.external_id_sealed, c.id AS chat_id, c.channel_kind,
                   (SELECT a.name FROM a1_agents a WHERE a.owner_id = $1 AND a.id = m.agent_id) AS agent_name,
-                  (SELECT p.user_id FROM chat_participants p WHERE p.owner_id = $1 AND p.chat_id = c.id
-                   ORDER BY p.joined_at LIMIT 1) AS first_participant
+                  k.id, k.owner_id, k.agent_id, k.kind, k.identity, k.credentials_sealed, k.status AS account_status,
+                  p.user_id, u.address_id, u.address_sealed, u.dead_because
            FROM messages m JOIN chats c ON c.owner_id = m.owner_id AND c.id = m.chat_id
+           LEFT JOIN channel_accounts k
+               ON k.owner_id = m.owner_id AND k.id = m.channel_account_id AND k.deleted_at IS NULL
+           LEFT JOIN LATERAL (
+               SELECT user_id FROM chat_participants p WHERE p.owner_id = $1 AND p.chat_id = c.id AND c.type = 'individual'
+               ORDER BY p.joined_at LIMIT 1) p ON true
+           LEFT JOIN LATERAL (
+               SELECT u.id AS address_id, u.address_sealed, u.dead_because FROM user_addresses u
+               WHERE u.owner_id = $1 AND u.user_id = p.user_id
+                 AND u.channel_kind IN (c.channel_kind, c.channel_kind || ':unproven')
+               ORDER BY u.channel_kind, u.id DESC LIMIT 1) u ON true
            WHERE m.owner_id = $1 AND m.id = $2 AND m.status IN ('queued', 'sending', 'unknown')""",
         tx.owner_id,
         message_id,
@@ -708,13 +735,31 @@ async def advance_status(
     thread_ref: str | None = None,
 ) -> bool:
     """Move a message's status forward; False where that would have been backwards (what is learnt stays)."""
-    kept_hops = None if hops is None else list(hops)
-    moved = await tx.value(
-        _ADVANCE, tx.owner_id, message_id, status, at, error, external_id, kept_hops, thread_ref
+    news = News(status, at, error, external_id, None if hops is None else list(hops), thread_ref)
+    (has_moved,) = await tx.together(advancing(tx, message_id, news))
+    return await has_advanced(tx, message_id, news, has_moved)
+
+
+def advancing(tx: Tx, message_id: UUID, news: News) -> Part:
+    """`advance_status` as part of a larger statement; give its result to `has_advanced`."""
+    args = (
+        tx.owner_id,
+        message_id,
+        news.status,
+        news.at,
+        news.error,
+        news.external_id,
+        news.hops,
+        news.thread_ref,
     )
-    if moved is None and (external_id is not None or kept_hops is not None):
-        await tx.run(_LEARN, tx.owner_id, message_id, external_id, kept_hops)
-    return moved is not None
+    return Part(_ADVANCE, "(SELECT has_moved FROM moved)", args)
+
+
+async def has_advanced(tx: Tx, message_id: UUID, news: News, has_moved: bool | None) -> bool:
+    """Did the status move? Where it was further already, the news is still learnt from."""
+    if has_moved is None and (news.external_id is not None or news.hops is not None):
+        await tx.run(_LEARN, tx.owner_id, message_id, news.external_id, news.hops)
+    return has_moved is not None
 
 
 async def find_sent(tx: Tx, channel_account_id: UUID, external_id: str) -> tuple[UUID, UUID] | None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from a1zap.db.parts import Part, put_together
 from a1zap.kit.errors import Unavailable
 
 APP_ROLE = "a1zap_app"
@@ -53,6 +54,11 @@ class Tx:
 
     async def value(self, sql: str, *args: object) -> Any:
         return await self.connection.fetchval(sql, *args)
+
+    async def together(self, *parts: Part) -> Row:
+        """Do several things in one round trip; the result of each, in order. None of them sees what the others do."""
+        text, args = put_together(parts)
+        return await self.connection.fetchrow(text, *args)
 
     async def run(self, sql: str, *args: object) -> str:
         """Execute, and give back the command tag, such as `UPDATE 1`."""

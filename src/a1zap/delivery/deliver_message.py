@@ -35,7 +35,7 @@ from a1zap.channels.contract import (
 )
 from a1zap.chats import store as chats
 from a1zap.chats.chat_key import make_chat_key
-from a1zap.chats.model import Hop
+from a1zap.chats.model import Hop, News
 from a1zap.db.pool import Database, Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.clock import Clock
@@ -43,11 +43,13 @@ from a1zap.kit.crypto import Sealer
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import ChannelUnavailable, NotConfigured, Rejected
 from a1zap.live.announce import announce
-from a1zap.live.store import record_event
+from a1zap.live.model import EventKind
+from a1zap.live.store import record_event, recording, tell_hooks
 from a1zap.people import store as people
 from a1zap.people.model import Address
+from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
-from a1zap.queue.work_off import finish_entry
+from a1zap.queue.work_off import finish_entry, wake_next
 
 log = structlog.get_logger()
 
@@ -121,28 +123,32 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         if row is None:  # delivered or failed already, or erased
             await finish_entry(tx, house.wakeups, entry)
             return None
-        account = await channel_store.read_channel_account(tx, sealer, row["channel_account_id"])
-        if account is None:
+        if row["id"] is None:
             await _give_up(tx, house, entry, message_id, "channel disconnected")
             return None
-        addresses: Sequence[Address] = ()
-        if row["type"] == "individual" and row["first_participant"] is not None:
-            addresses = await people.read_addresses(tx, sealer, row["first_participant"], account.kind)
-        dead = next((a.dead_because for a in addresses[:1]), None)
-        if dead is not None:
-            await _give_up(tx, house, entry, message_id, f"this address takes no messages any more: {dead}")
+        if row["dead_because"] is not None:
+            why = f"this address takes no messages any more: {row['dead_because']}"
+            await _give_up(tx, house, entry, message_id, why)
             return None
+        account = channel_store.account_of_row(sealer, {**dict(row), "status": row["account_status"]})
         channel = house.channels[account.kind]
-        thread = await _thread(tx, sealer, row["chat_id"]) if channel.wants_thread else None
+        thread: Thread | None = None
+        others: Sequence[Address] = ()
+        if channel.wants_thread:
+            thread = await _thread(tx, sealer, row["chat_id"])
+            if row["user_id"] is not None:
+                others = (await people.read_addresses(tx, sealer, row["user_id"], account.kind))[1:]
     outbound = Outbound(
         id=message_id,
         chat_external_id=chats.open_thread(sealer, row["chat_id"], row["external_id_sealed"]),
         chat_type=row["type"],
         service=row["service"],
-        to_address=addresses[0].address if addresses else None,
+        to_address=None
+        if row["address_id"] is None
+        else people.open_address(sealer, row["address_id"], row["address_sealed"]),
         text=chats.open_content(sealer, message_id, row["content_sealed"]),
         first_tried_at=row["first_tried_at"] or row["created_at"],
-        other_addresses=[a.address for a in addresses[1:]],
+        other_addresses=[a.address for a in others],
         rich=chats.open_rich(sealer, message_id, row["rich_content_sealed"]),
         thread=thread,
         chat_key=make_chat_key(sealer, row["chat_id"]) if channel.wants_thread else None,
@@ -252,20 +258,26 @@ async def _end(
     hop = Hop(
         "deliver_message", took_ms, {"channel": attempt.account.kind, "status": status, "flagged": flagged}
     )
+    events: list[tuple[EventKind, UUID]] = [("message.status", attempt.outbound.id)]
     async with house.db.owned(attempt.entry.owner_id) as tx:
         await chats.lock_chat(tx, attempt.entry.chat_id)
-        await chats.advance_status(
-            tx,
-            attempt.outbound.id,
+        news = News(
             status,
             now,
-            error=error,
+            error,
             external_id=sent.external_id if sent else None,
-            thread_ref=sent.thread_ref if sent else None,
             hops=[asdict(hop)],
+            thread_ref=sent.thread_ref if sent else None,
         )
-        await finish_entry(tx, house.wakeups, attempt.entry)
-        await record_event(tx, attempt.entry.chat_id, "message.status", attempt.outbound.id)
+        has_moved, has_next, has_hooks = await tx.together(
+            chats.advancing(tx, attempt.outbound.id, news),
+            queue.finishing(attempt.entry),
+            recording(tx, attempt.entry.chat_id, events),
+        )
+        wake_next(tx, house.wakeups, attempt.entry, has_next=queue.was_finished(attempt.entry, has_next))
+        await chats.has_advanced(tx, attempt.outbound.id, news, has_moved)
+        if has_hooks:
+            await tell_hooks(tx, attempt.entry.chat_id, events)
         await _note_health(
             tx, house, attempt.account.id, "failing" if status == "failed" else "ok", error or "", now
         )

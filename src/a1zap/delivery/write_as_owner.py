@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from uuid import uuid5
+from uuid import UUID, uuid5
 
+from a1zap.attachments.take_upload import send_with
 from a1zap.channels.contract import Channel
 from a1zap.chats import store as chats
 from a1zap.chats.model import Chat, Message, NewMessage
@@ -30,12 +31,16 @@ async def write_as_owner(
     channels: Mapping[str, Channel],
     once_key: str | None,
     now: datetime,
+    files: Sequence[UUID] = (),
+    uploader: str | None = None,
 ) -> Message:
     """Put a person's message at the end of the chat and on its way. With a `once_key`, a repeat changes nothing.
 
+    `files` are uploads of `uploader` that go with it.
+
     Raises:
         Conflict: the key was used for another message.
-        Invalid: the channel takes no message of this length.
+        Invalid: the channel takes no message of this length, or a file is not there to send.
     """
     await chats.lock_chat(tx, chat.id)
     # The provider's id of the message will stand in external_id: the key makes the message's own id instead.
@@ -68,6 +73,15 @@ async def write_as_owner(
             said_at=now,
         ),
         now,
+    )
+    await send_with(
+        tx,
+        sealer,
+        files,
+        agent_id=chat.agent_id,
+        uploader=uploader,
+        chat_id=chat.id,
+        message_id=message_id,
     )
     await record_event(tx, chat.id, "message.created", message_id)
     announce(tx, wakeups, chat.id)

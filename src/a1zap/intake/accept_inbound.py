@@ -22,7 +22,8 @@ from a1zap.intake.match_echo import match_echo
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id, slot_of
 from a1zap.live.announce import announce
-from a1zap.live.store import record_event
+from a1zap.live.model import EventKind
+from a1zap.live.store import record_event, recording, tell_hooks
 from a1zap.people import store as people
 from a1zap.people.model import Person
 from a1zap.queue import store as queue
@@ -111,22 +112,16 @@ async def accept_inbound(
     )
     if stored.chat_is_new or inbound.chat_type != "individual":
         await chats.add_participant(tx, stored.chat_id, person.id)
-    await record_event(tx, stored.chat_id, "message.accepted", stored.message_id)
-    announce(tx, wakeups, stored.chat_id)
-    # Counted here and not earlier, because all chats of the owner share the meter's row until their commits.
-    if held_reason is None and not await _count(tx, stored.chat_id, now):
-        held_reason = "over_limit"
-        await chats.hold_message(tx, stored, held_reason, now)
     if channel.answers_per_hour_max is not None and inbound.automatic is None:
         await people.revive_address(tx, sealer, channel_kind=account.kind, address=inbound.sender_address)
     if held_reason is None and await _is_looping(tx, channel, account, stored.chat_id, person.id, now):
         held_reason = "loop_suspected"
         await chats.hold_message(tx, stored, held_reason, now)
-    if held_reason is None and stored.chat_status != "human":
-        await queue.put_turn(
-            tx, stored.chat_id, due_at(now, stored.waiting_since or now, agent.settle_s(account.kind))
-        )
-        tx.afterwards(lambda: wakeups.say(topic("turns")))
+    if held_reason is None:
+        held_reason = await _count_and_queue(tx, wakeups, stored, agent.settle_s(account.kind), now)
+    else:
+        await record_event(tx, stored.chat_id, "message.accepted", stored.message_id)
+    announce(tx, wakeups, stored.chat_id)
     log.info("message_accepted", chat_id=str(stored.chat_id), seq=stored.seq, held_reason=held_reason)
     return Accepted(stored, held_reason)
 
@@ -165,10 +160,36 @@ async def _is_looping(
     return answers >= channel.answers_per_hour_max
 
 
-async def _count(tx: Tx, chat_id: UUID, now: datetime) -> bool:
-    """Count the message against the owner's plan; the first one over it is told to the owner."""
-    within, is_first_over = await accounts.count_message(tx, now, slot=slot_of(chat_id))
-    if is_first_over:
+async def _count_and_queue(
+    tx: Tx, wakeups: Wakeups, stored: Stored, settle_s: float, now: datetime
+) -> str | None:
+    """Count the message against the owner's plan, tell the watchers, put the chat in its lane; why it is held, if it is.
+
+    Last of all, because all chats of the owner share the meter's row until their commits. One round trip.
+    """
+    events: list[tuple[EventKind, UUID]] = [("message.accepted", stored.message_id)]
+    parts = [
+        accounts.counting(tx, now, slot=slot_of(stored.chat_id)),
+        recording(tx, stored.chat_id, events),
+    ]
+    if stored.chat_status != "human":
+        due = due_at(now, stored.waiting_since or now, settle_s)
+        parts.append(queue.putting_turn(tx, stored.chat_id, due, only_if=accounts.COUNTED))
+    within, has_hooks, *_ = await tx.together(*parts)
+    if has_hooks:
+        await tell_hooks(tx, stored.chat_id, events)
+    if not within:
+        await chats.hold_message(tx, stored, "over_limit", now)
+        await _tell_over_limit(tx, now)
+        return "over_limit"
+    if stored.chat_status != "human":
+        tx.afterwards(lambda: wakeups.say(topic("turns")))
+    return None
+
+
+async def _tell_over_limit(tx: Tx, now: datetime) -> None:
+    """The first message over the plan's limit is told to the owner."""
+    if await accounts.count_held(tx, now):
         await record_act(
             tx,
             actor="system",
@@ -178,7 +199,6 @@ async def _count(tx: Tx, chat_id: UUID, now: datetime) -> bool:
             detail={"limit": "max_messages_per_month", "month": now.strftime("%Y-%m")},
         )
         log.warning("usage_limit_reached", owner_id=str(tx.owner_id), limit="max_messages_per_month")
-    return within
 
 
 async def _accept_echo(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 from a1zap.agents import channel_store
 from a1zap.agents.model import Agent
+from a1zap.attachments.model import Attachment
+from a1zap.attachments.store import attachments_of, kind_of_upload
+from a1zap.attachments.take_upload import send_with
 from a1zap.channels.contract import ChannelAccount, Inbound
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Chat, ChatStatus, Hop, Message
@@ -43,6 +47,8 @@ class Saying:
     is_guest: bool = False
     once_key: str | None = None
     began_s: float = 0.0
+    files: Sequence[UUID] = ()  # uploads to send with it
+    uploader: str = ""  # who may send them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Said:
     message: Message
     chat_status: ChatStatus
     is_repeat: bool = False
+    files: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ async def say(desk: Desk, saying: Saying) -> Said:
 
     Raises:
         NotFound: there is no such agent, or no such chat of this agent and person.
-        Invalid: the chat goes over another channel.
+        Invalid: the chat goes over another channel, or a file is not theirs to send.
         Conflict: `once_key` was used for another message.
     """
     try:
@@ -82,6 +89,7 @@ async def say(desk: Desk, saying: Saying) -> Said:
 async def _store(tx: Tx, desk: Desk, saying: Saying) -> Said:
     now, began_s = desk.clock.now(), desk.clock.monotonic_s()
     place = await _find_place(tx, desk, saying)
+    message_type = await kind_of_upload(tx, saying.files[0]) if saying.files else None
     found_s = desk.clock.monotonic_s()
     accepted = await accept_inbound(
         tx,
@@ -97,7 +105,7 @@ async def _store(tx: Tx, desk: Desk, saying: Saying) -> Said:
             service=saying.kind,
             sender_address=place.address,
             sender_name=saying.name,
-            message_type="text",
+            message_type=message_type or "text",
             text=saying.text,
             said_at=now,
         ),
@@ -113,7 +121,23 @@ async def _store(tx: Tx, desk: Desk, saying: Saying) -> Said:
     message = None if stored is None else await chats.read_message(tx, place.sealer, stored.message_id)
     if stored is None or message is None:
         raise LookupError("a message was stored and is gone within one transaction")
-    return Said(message, stored.chat_status)
+    await send_with(
+        tx,
+        place.sealer,
+        saying.files,
+        agent_id=place.agent.id,
+        uploader=saying.uploader,
+        chat_id=message.chat_id,
+        message_id=message.id,
+    )
+    return Said(message, stored.chat_status, files=await _files(tx, place.sealer, saying, message.id))
+
+
+async def _files(tx: Tx, sealer: Sealer, saying: Saying, message_id: UUID) -> Sequence[Attachment]:
+    """The message's files, looked for only where there are any."""
+    if not saying.files:
+        return ()
+    return (await attachments_of(tx, sealer, [message_id])).get(message_id, ())
 
 
 async def _find_place(tx: Tx, desk: Desk, saying: Saying) -> _Place:
@@ -154,7 +178,10 @@ async def _find_again(tx: Tx, desk: Desk, saying: Saying) -> Said:
         raise LookupError("a message is known and cannot be found")
     if message.content != saying.text or (saying.chat_id is not None and saying.chat_id != chat.id):
         raise Conflict("this Idempotency-Key was used for another message", field="Idempotency-Key")
-    return Said(message, chat.status, is_repeat=True)
+    files = await _files(tx, place.sealer, saying, message.id)
+    if [f.id for f in files] != [*saying.files]:
+        raise Conflict("this Idempotency-Key was used for another message", field="Idempotency-Key")
+    return Said(message, chat.status, is_repeat=True, files=files)
 
 
 def _external_id(saying: Saying, address: str) -> str:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from a1zap.db.parts import Part
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.live.model import Draft, EventKind, LiveEvent
 
-# Whoever has an endpoint for webhooks is told through it, in the same transaction and the same round trip; who has none
-# pays for one look into an index (migration 20261123000006).
-_RECORD = """
-    WITH recorded AS (
-        INSERT INTO live_events (owner_id, chat_id, kind, subject_id)
-        SELECT $1, $2, e.kind, e.subject_id
-        FROM unnest($3::text[], $4::uuid[]) WITH ORDINALITY AS e(kind, subject_id, place) ORDER BY e.place)
-    SELECT a1zap.tell_hooks($1, $2, $3, $4)
-    WHERE EXISTS (SELECT 1 FROM webhook_endpoints WHERE owner_id = $1 AND status <> 'disabled')
-"""
+Events = Sequence[tuple[EventKind, UUID]]
+
+# Whoever has an endpoint for webhooks is told through it, in the same transaction; who has none pays for one look into
+# an index (migration 20261123000006).
+_RECORD = """recorded AS (
+    INSERT INTO live_events (owner_id, chat_id, kind, subject_id)
+    SELECT $1, $2, e.kind, e.subject_id
+    FROM unnest($3::text[], $4::uuid[]) WITH ORDINALITY AS e(kind, subject_id, place) ORDER BY e.place)"""
+_HAS_HOOKS = "EXISTS (SELECT 1 FROM webhook_endpoints WHERE owner_id = $1 AND status <> 'disabled')"
 
 
 async def record_event(tx: Tx, chat_id: UUID, kind: EventKind, subject_id: UUID) -> None:
@@ -26,19 +26,29 @@ async def record_event(tx: Tx, chat_id: UUID, kind: EventKind, subject_id: UUID)
     await record_events(tx, chat_id, [(kind, subject_id)])
 
 
-async def record_events(tx: Tx, chat_id: UUID, events: Sequence[tuple[EventKind, UUID]]) -> None:
+async def record_events(tx: Tx, chat_id: UUID, events: Events) -> None:
     """Write events down in this order, with what they tell of, in one transaction.
 
     Call it with the chat's row locked: then ids grow in the order of the commits, and a watcher who has seen one has
     seen all before it.
     """
-    await tx.run(
-        _RECORD,
-        tx.owner_id,
-        chat_id,
-        [kind for kind, _ in events],
-        [subject_id for _, subject_id in events],
-    )
+    (has_hooks,) = await tx.together(recording(tx, chat_id, events))
+    if has_hooks:
+        await tell_hooks(tx, chat_id, events)
+
+
+def recording(tx: Tx, chat_id: UUID, events: Events) -> Part:
+    """`record_events` as part of a larger statement. Its result: must `tell_hooks` be called after it?"""
+    return Part(_RECORD, _HAS_HOOKS, _event_args(tx, chat_id, events))
+
+
+async def tell_hooks(tx: Tx, chat_id: UUID, events: Events) -> None:
+    """Owe these events to the owner's endpoints. A statement of its own, because it reads what the events tell of."""
+    await tx.run("SELECT a1zap.tell_hooks($1, $2, $3, $4)", *_event_args(tx, chat_id, events))
+
+
+def _event_args(tx: Tx, chat_id: UUID, events: Events) -> Sequence[object]:
+    return tx.owner_id, chat_id, [kind for kind, _ in events], [subject_id for _, subject_id in events]
 
 
 async def events_after(tx: Tx, chat_id: UUID, after_id: int, count: int = 200) -> list[LiveEvent]:

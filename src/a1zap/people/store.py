@@ -158,6 +158,11 @@ async def read_address(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: st
     return found[0].address if found else None
 
 
+def open_address(sealer: Sealer, address_id: UUID, sealed: bytes) -> str:
+    """The address in a row that holds its id and itself, sealed."""
+    return sealer.open_text(sealed, table="user_addresses", column="address_sealed", row=address_id)
+
+
 async def read_addresses(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: str) -> list[Address]:
     """Where the person can be reached on a channel, the newest address first; unproven ones only where no other is."""
     rows = await tx.rows(
@@ -168,15 +173,7 @@ async def read_addresses(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: 
         person_id,
         [channel_kind, unproven(channel_kind)],
     )
-    return [
-        Address(
-            sealer.open_text(
-                r["address_sealed"], table="user_addresses", column="address_sealed", row=r["id"]
-            ),
-            r["dead_because"],
-        )
-        for r in rows
-    ]
+    return [Address(open_address(sealer, r["id"], r["address_sealed"]), r["dead_because"]) for r in rows]
 
 
 def unproven(channel_kind: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from a1zap.db.parts import Part
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.ids import new_id
 from a1zap.queue.model import QUEUES, DeadLetter, Entry, LeaseLost, QueueName
@@ -35,12 +36,21 @@ _CLAIM = {
 }
 
 # A chat has at most one entry that nobody has begun: a further message moves its time instead of adding one.
-_PUT_TURN = f"""
-    WITH waiting AS (
-        UPDATE pgmq.q_turns SET vt = $3 WHERE {_GROUP} = $1::text AND read_ct = 0 RETURNING msg_id)
-    INSERT INTO pgmq.q_turns (vt, message, headers)
-    SELECT $3, $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text) WHERE NOT EXISTS (SELECT 1 FROM waiting)
-"""
+_PUT_TURN = f"""waiting_turn AS (
+        UPDATE pgmq.q_turns SET vt = $3 WHERE {_GROUP} = $1::text AND read_ct = 0 AND {{only_if}} RETURNING msg_id),
+    put_turn AS (
+        INSERT INTO pgmq.q_turns (vt, message, headers)
+        SELECT $3, $2::jsonb, jsonb_build_object('x-pgmq-group', $1::text)
+        WHERE {{only_if}} AND NOT EXISTS (SELECT 1 FROM waiting_turn))"""
+
+# The entry goes with what came of it, and tells whether another of its lane stands behind it.
+_FINISH = {
+    queue: f"""finished AS (
+        DELETE FROM pgmq.q_{queue} m WHERE m.msg_id = $1 AND m.read_ct = $2
+        RETURNING EXISTS (
+            SELECT 1 FROM pgmq.q_{queue} e WHERE e.{_GROUP} = m.{_GROUP} AND e.msg_id > m.msg_id) AS has_next)"""
+    for queue in QUEUES
+}
 
 _PUT = {
     queue: f"""
@@ -68,13 +78,25 @@ _PUT_EACH = {
 
 async def put_turn(tx: Tx, chat_id: UUID, due_at: datetime) -> None:
     """The chat wants a turn, not before `due_at`. Call it with the chat's row locked."""
-    await tx.run(_PUT_TURN, str(chat_id), _payload(tx.owner_id, chat_id, None), due_at)
+    await tx.together(putting_turn(tx, chat_id, due_at))
+
+
+def putting_turn(tx: Tx, chat_id: UUID, due_at: datetime, *, only_if: str = "true") -> Part:
+    """`put_turn` as part of a larger statement; `only_if` is SQL over the other parts' tables."""
+    text = _PUT_TURN.format(only_if=only_if)
+    return Part(text, "true", (str(chat_id), _payload(tx.owner_id, chat_id, None), due_at))
 
 
 async def put_delivery(tx: Tx, chat_id: UUID, message_id: UUID, *, attempts_before: int = 0) -> None:
     """The message wants to leave, after everything that was put for its chat before it."""
     payload = _payload(tx.owner_id, chat_id, message_id, attempts_before)
     await tx.run(_PUT["deliveries"], str(chat_id), payload)
+
+
+def putting_delivery(tx: Tx, chat_id: UUID, message_id: UUID) -> Part:
+    """`put_delivery` as part of a larger statement."""
+    payload = _payload(tx.owner_id, chat_id, message_id)
+    return Part(f"put_delivery AS ({_PUT['deliveries']})", "true", (str(chat_id), payload))
 
 
 async def put_entry(tx: Tx, queue: QueueName, lane: UUID, subject_id: UUID) -> None:
@@ -115,16 +137,24 @@ async def finish(tx: Tx, entry: Entry) -> bool:
     Raises:
         LeaseLost: another worker claimed it in the meantime; roll back.
     """
-    has_next = await tx.value(
-        f"""DELETE FROM pgmq.q_{entry.queue} m WHERE m.msg_id = $1 AND m.read_ct = $2
-            RETURNING EXISTS (
-                SELECT 1 FROM pgmq.q_{entry.queue} e WHERE e.{_GROUP} = m.{_GROUP} AND e.msg_id > m.msg_id)""",
-        entry.id,
-        entry.attempt,
-    )
+    (has_next,) = await tx.together(finishing(entry))
+    return was_finished(entry, has_next)
+
+
+def finishing(entry: Entry) -> Part:
+    """`finish` as part of a larger statement; give its result to `was_finished`."""
+    return Part(_FINISH[entry.queue], "(SELECT has_next FROM finished)", (entry.id, entry.attempt))
+
+
+def was_finished(entry: Entry, has_next: bool | None) -> bool:
+    """Does another of the lane stand behind the entry that was finished?
+
+    Raises:
+        LeaseLost: it was not ours any more; roll back.
+    """
     if has_next is None:
         raise LeaseLost(f"{entry.queue} entry {entry.id}, attempt {entry.attempt}")
-    return bool(has_next)
+    return has_next
 
 
 async def extend(tx: Tx, queue: QueueName, entries: Sequence[Entry], lease: timedelta) -> None:

@@ -35,7 +35,12 @@ async def finish_entry(tx: Tx, wakeups: Wakeups, entry: Entry) -> None:
     Raises:
         LeaseLost: another worker claimed it in the meantime; roll back.
     """
-    if await store.finish(tx, entry):
+    wake_next(tx, wakeups, entry, has_next=await store.finish(tx, entry))
+
+
+def wake_next(tx: Tx, wakeups: Wakeups, entry: Entry, *, has_next: bool) -> None:
+    """After the commit that ends an entry, the next of its lane is free."""
+    if has_next:
         # Here only: this worker has a free hand, and nobody else was waiting for this lane.
         tx.afterwards(lambda: wakeups.wake_here(topic(entry.queue)))
 

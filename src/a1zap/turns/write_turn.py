@@ -14,16 +14,17 @@ from a1zap.agents import store as agents
 from a1zap.agents.model import Agent
 from a1zap.chats import store as chats
 from a1zap.chats.model import Chat, ChatStatus, NewMessage, TurnRecord, TurnStatus
+from a1zap.db.parts import Part
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id, slot_of
 from a1zap.kit.split_text import split_text
 from a1zap.live.announce import announce
 from a1zap.live.model import EventKind
-from a1zap.live.store import drop_draft, record_events
+from a1zap.live.store import drop_draft, recording, tell_hooks
 from a1zap.queue import store as queue
 from a1zap.queue.model import Entry
-from a1zap.queue.work_off import finish_entry, topic
+from a1zap.queue.work_off import finish_entry, topic, wake_next
 from a1zap.turns.house import TurnHouse
 from a1zap.workflows.contract import Escalate, Reply, Silence, Thought
 
@@ -59,15 +60,13 @@ async def write_turn(house: TurnHouse, sealer: Sealer, outcome: Outcome) -> None
     record = _record(outcome, _status(outcome), now)
     async with house.db.owned(outcome.entry.owner_id) as tx:
         written = await chats.end_turn(tx, record, new_status=_new_chat_status(outcome))
-        await finish_entry(tx, house.wakeups, outcome.entry)
         if written is None:
+            await finish_entry(tx, house.wakeups, outcome.entry)
             return
         events = [] if written == "dropped" else await _write_steps(tx, house, sealer, outcome, now)
         if outcome.is_pulled:
             await drop_draft(tx, outcome.chat.id)
-        await record_events(tx, outcome.chat.id, [*events, ("turn.completed", outcome.turn_id)])
-        # Last, because all turns of the agent share this row until their commits.
-        await _add_usage(tx, outcome, sum(kind == "message.created" for kind, _ in events), now)
+        await _close(tx, house, outcome, [*events, ("turn.completed", outcome.turn_id)], now)
         announce(tx, house.wakeups, outcome.chat.id)
     log.info(
         "turn_taken",
@@ -77,6 +76,24 @@ async def write_turn(house: TurnHouse, sealer: Sealer, outcome: Outcome) -> None
         answered=outcome.answered,
         took_ms=round((now - outcome.began_at).total_seconds() * 1000, 1),
     )
+
+
+async def _close(
+    tx: Tx, house: TurnHouse, outcome: Outcome, events: Sequence[tuple[EventKind, UUID]], now: datetime
+) -> None:
+    """The entry goes, the watchers are told, the usage is counted: one round trip.
+
+    Last of all, because all turns of the agent share the row of its usage until their commits.
+    """
+    said = sum(kind == "message.created" for kind, _ in events)
+    has_next, has_hooks, _ = await tx.together(
+        queue.finishing(outcome.entry),
+        recording(tx, outcome.chat.id, events),
+        _adding_usage(tx, outcome, said, now),
+    )
+    wake_next(tx, house.wakeups, outcome.entry, has_next=queue.was_finished(outcome.entry, has_next))
+    if has_hooks:
+        await tell_hooks(tx, outcome.chat.id, events)
 
 
 async def _write_steps(
@@ -107,28 +124,25 @@ async def _write_message(
         rich["sources"] = [{"article_id": str(s.article_id), "title": s.title} for s in step.sources]
     if step.offers_person:
         rich["offers_person"] = True
-    await chats.append_message(
-        tx,
-        sealer,
-        outcome.chat.id,
-        NewMessage(
-            id=message_id,
-            direction="outbound",
-            sender_kind="agent",
-            sender_id=None,
-            agent_id=outcome.agent.id,
-            content=text,
-            # Who reads its messages from us has them the moment they are stored.
-            status="delivered" if outcome.is_pulled else "queued",
-            said_at=now,
-            rich_content=rich or None,
-            turn_id=outcome.turn_id,
-        ),
-        now,
+    message = NewMessage(
+        id=message_id,
+        direction="outbound",
+        sender_kind="agent",
+        sender_id=None,
+        agent_id=outcome.agent.id,
+        content=text,
+        # Who reads its messages from us has them the moment they are stored.
+        status="delivered" if outcome.is_pulled else "queued",
+        said_at=now,
+        rich_content=rich or None,
+        turn_id=outcome.turn_id,
     )
+    parts = [chats.appending(tx, sealer, outcome.chat.id, message, now)]
     if not outcome.is_pulled:
-        await queue.put_delivery(tx, outcome.chat.id, message_id)
+        parts.append(queue.putting_delivery(tx, outcome.chat.id, message_id))
         tx.afterwards(lambda: house.wakeups.say(topic("deliveries")))
+    result, *_ = await tx.together(*parts)
+    chats.appended(message, result)
     return message_id
 
 
@@ -174,9 +188,9 @@ def _record(outcome: Outcome, status: TurnStatus, now: datetime) -> TurnRecord:
     )
 
 
-async def _add_usage(tx: Tx, outcome: Outcome, said: int, now: datetime) -> None:
+def _adding_usage(tx: Tx, outcome: Outcome, said: int, now: datetime) -> Part:
     spent = outcome.thought.spent
-    await agents.add_usage(
+    return agents.adding_usage(
         tx,
         outcome.agent.id,
         now.date(),
