@@ -12,6 +12,7 @@ from a1zap.api import (
     channels,
     chat,
     chats,
+    files,
     health,
     keys,
     knowledge,
@@ -34,6 +35,7 @@ from a1zap.intake.receive_webhook import Owners
 _RESOURCES = (
     chat,
     chats,
+    files,
     turns,
     agents,
     channels,
@@ -55,7 +57,12 @@ def build_api(house: ApiHouse) -> FastAPI:
     app.state.bodies_held = BodiesHeld()
     meters = Meters()
     app.state.meters = meters
-    app.add_middleware(Edge, meters=meters, is_https=house.settings.base_url.startswith("https://"))
+    app.add_middleware(
+        Edge,
+        meters=meters,
+        is_https=house.settings.base_url.startswith("https://"),
+        file_bytes_max=house.files.limits.file_max,
+    )
     return app
 
 

@@ -17,6 +17,8 @@ from pydantic import ConfigDict, Field
 from a1zap.accounts.model import Principal
 from a1zap.api.auth import House, WritingVisitor, recognise
 from a1zap.api.events import Ends, Place, Watcher, frame, parse_place, stream
+from a1zap.api.file_shapes import shapes_of
+from a1zap.api.files import uploader_of
 from a1zap.api.house import ApiHouse
 from a1zap.api.problems import problem, problem_response
 from a1zap.api.rates import hold_visitor_to_rate
@@ -34,6 +36,8 @@ from a1zap.api.shapes import (
     turn_for,
 )
 from a1zap.api.sight import NO_CHAT, agent_in_reach
+from a1zap.attachments.model import FILES_A_MESSAGE_MAX
+from a1zap.attachments.take_upload import check_files
 from a1zap.chats import store as chats
 from a1zap.chats.model import Message, TurnRecord
 from a1zap.intake.say import Said, Saying, say
@@ -43,6 +47,7 @@ from a1zap.live.announce import chat_topic
 from a1zap.live.store import find_event
 
 MESSAGE_BYTES_MAX = 16_000
+ATTACHMENTS = "Ids of files that you uploaded for this agent, to go with the message; each is sent once."
 PATIENCE_BEYOND_MODEL_S = 15.0  # settle time, lanes and writing come on top of what the models may take
 _FIRST_LOOK_S = 0.01
 _SPACING_S = 0.005
@@ -74,7 +79,8 @@ class ChatWanted(Wanted):
         }
     )
 
-    message: str = Field(description="Up to 16,000 bytes of text.")
+    message: str = Field("", description="Up to 16,000 bytes of text; may be empty beside a file.")
+    attachments: list[str] = Field([], max_length=FILES_A_MESSAGE_MAX, description=ATTACHMENTS)
     chat_id: str | None = Field(None, description="The chat to go on with; without it a new one begins.")
     conversation_user: str | ConversationUser | None = Field(
         None,
@@ -126,6 +132,10 @@ class _Ask:
     @property
     def chat_id(self) -> UUID:
         return self.said.message.chat_id
+
+    @property
+    def user_message(self) -> MessageShape:
+        return MessageShape.of(self.said.message, shapes_of(self.said.files, self.house.files))
 
     @property
     def held_reason(self) -> str | None:
@@ -215,6 +225,19 @@ def check_text(text: str, field: str) -> str:
     return text
 
 
+def read_file_ids(wanted: Sequence[str]) -> Sequence[UUID]:
+    """The ids of uploads to send.
+
+    Raises:
+        Invalid: one is no id, or stands there twice.
+    """
+    ids = [parse_id(text) for text in wanted]
+    found = [one for one in ids if one is not None]
+    if len(found) < len(ids):
+        raise Invalid("attachments holds ids of files, as their upload answered", field="attachments")
+    return check_files(found)
+
+
 def check_once_key(key: str | None) -> str | None:
     """An Idempotency-Key, if it is one that can be compared.
 
@@ -233,7 +256,8 @@ def _saying(agent_id: str, wanted: ChatWanted, who: Principal, key: str | None, 
         raise NotAllowed("a visitor is who they are: conversation_user may hold a name and no id")
     chat_id = None if wanted.chat_id is None else parse_id(wanted.chat_id)
     reachable = agent_in_reach(who, agent_id)
-    text = check_text(wanted.message, "message")
+    files = read_file_ids(wanted.attachments)
+    text = wanted.message if files and not wanted.message else check_text(wanted.message, "message")
     if wanted.chat_id is not None and chat_id is None:
         raise NotFound(NO_CHAT)
     return Saying(
@@ -248,6 +272,8 @@ def _saying(agent_id: str, wanted: ChatWanted, who: Principal, key: str | None, 
         is_guest=who.visitor is not None,
         once_key=check_once_key(key),
         began_s=began_s,
+        files=files,
+        uploader=uploader_of(who),
     )
 
 
@@ -305,7 +331,7 @@ def _answer(ask: _Ask, outcome: _Outcome | None) -> Response:
     ended = outcome or _Outcome()
     parts = [MessageShape.of(part) for part in ended.parts]
     answer = ChatAnswer.model_construct(
-        userMessage=MessageShape.of(ask.said.message),
+        userMessage=ask.user_message,
         agentResponse=parts[0] if parts else None,
         agentResponses=parts,
         chat_id=ask.chat_id,
@@ -371,7 +397,7 @@ async def _told_again(ask: _Ask) -> Response:
 
 
 def _accepted(ask: _Ask) -> bytes:
-    return frame("message.accepted", MessageShape.of(ask.said.message))
+    return frame("message.accepted", ask.user_message)
 
 
 def _told(frames: Sequence[bytes]) -> Response:

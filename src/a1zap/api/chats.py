@@ -10,8 +10,10 @@ from pydantic import ConfigDict, Field
 
 from a1zap.accounts.model import Principal
 from a1zap.api.auth import ChatsWriter, House, ReadingVisitor, recognise
-from a1zap.api.chat import check_once_key, check_text
+from a1zap.api.chat import ATTACHMENTS, check_once_key, check_text, read_file_ids
 from a1zap.api.events import Place, Watcher, parse_place, stream
+from a1zap.api.file_shapes import files_of
+from a1zap.api.files import uploader_of
 from a1zap.api.house import ApiHouse
 from a1zap.api.paging import (
     Cursor,
@@ -24,6 +26,7 @@ from a1zap.api.paging import (
 from a1zap.api.reading import new_router
 from a1zap.api.shapes import EXAMPLE_CHAT, ChatShape, MessageShape, Wanted
 from a1zap.api.sight import person_of, see_agent, see_chat
+from a1zap.attachments.model import FILES_A_MESSAGE_MAX
 from a1zap.chats import store
 from a1zap.chats.model import Chat
 from a1zap.delivery.write_as_owner import write_as_owner
@@ -40,7 +43,8 @@ class OwnersMessageWanted(Wanted):
         json_schema_extra={"examples": [{"text": "Hello, this is Maria. I have looked into it."}]}
     )
 
-    text: str = Field(description="Up to 16,000 bytes.")
+    text: str = Field("", description="Up to 16,000 bytes; may be empty beside a file.")
+    attachments: list[str] = Field([], max_length=FILES_A_MESSAGE_MAX, description=ATTACHMENTS)
 
 
 class ChatNowShape(ChatShape):
@@ -102,8 +106,10 @@ async def list_messages(
         sealer = await house.keyring.sealer(tx)
         chat = await see_chat(tx, sealer, who, chat_id)
         found = await store.list_messages(tx, sealer, chat.id, before_seq=before, count=limit + 1)
+        files = await files_of(tx, sealer, house.files, found)
     last = spell_cursor(found[limit - 1].seq) if len(found) > limit else None
-    return [MessageShape.of(message) for message in page_of(request, response, found, limit, last)]
+    page = page_of(request, response, found, limit, last)
+    return [MessageShape.of(message, files.get(message.id, ())) for message in page]
 
 
 @router.post("/api/chats/{chat_id}/messages", status_code=201)
@@ -117,7 +123,8 @@ async def write_a_message(
     ] = None,
 ) -> MessageShape:
     """Answer in a chat as a person. It leaves on the channel that the chat came by."""
-    text = check_text(wanted.text, "text")
+    text = wanted.text if wanted.attachments and not wanted.text else check_text(wanted.text, "text")
+    files = read_file_ids(wanted.attachments)
     once_key = check_once_key(idempotency_key)
     async with house.db.owned(who.owner_id) as tx:
         sealer = await house.keyring.sealer(tx)
@@ -130,8 +137,11 @@ async def write_a_message(
             channels=house.channels,
             once_key=once_key,
             now=house.clock.now(),
+            files=files,
+            uploader=uploader_of(who),
         )
-    return MessageShape.of(message)
+        shapes = await files_of(tx, sealer, house.files, [message] if files else [])
+    return MessageShape.of(message, shapes.get(message.id, ()))
 
 
 @router.post("/api/chats/{chat_id}/takeover")

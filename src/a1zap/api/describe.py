@@ -40,6 +40,7 @@ _SECURITY_SCHEMES: dict[str, Any] = {
 _TAGS = (
     ("chat", "Say something to an agent, and have its answer."),
     ("chats", "What was said, live and afterwards; people take chats over and give them back."),
+    ("files", "Files that go with messages."),
     ("agents", "What agents are and how they answer."),
     ("channels", "The numbers and endpoints that agents are reached by."),
     ("knowledge", "The articles that agents answer from."),

@@ -30,6 +30,11 @@ WEBHOOK_BYTES_MAX = (
 BODY_TIME_MAX_S = 10.0
 LARGE_BODY_TIME_MAX_S = 60.0
 
+FORM_BYTES = 1 << 16  # what a form may hold beside its file
+FORM_TIME_MAX_S = 300.0
+
+_UPLOAD = re.compile(r"/api/agents/[^/]+/files")
+_FORM = re.compile(rb"\s*multipart/form-data\s*;.*", re.IGNORECASE)
 _CHANGING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _JSON = re.compile(rb"\s*application/(?:json|[a-z0-9.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -51,9 +56,12 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, *, meters: Meters, is_https: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, *, meters: Meters, is_https: bool, file_bytes_max: int = JSON_BYTES_MAX
+    ) -> None:
         self.app = app
         self._meters = meters
+        self._form_bytes_max = file_bytes_max + FORM_BYTES
         self._headers = (
             (*_HEADERS, (b"strict-transport-security", b"max-age=31536000")) if is_https else _HEADERS
         )
@@ -62,7 +70,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        visit = _Visit(scope, send, self._headers)
+        visit = _Visit(scope, send, self._headers, self._form_bytes_max)
         try:
             if visit.has_body:
                 visit.refuse_early()
@@ -79,9 +87,13 @@ class Edge:
 class _Visit:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, send: Send, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, headers: tuple[tuple[bytes, bytes], ...], form_bytes_max: int
+    ) -> None:
         self._scope = scope
         self._send = send
+        self._form_bytes_max = form_bytes_max
+        self._is_upload = _UPLOAD.fullmatch(scope["path"]) is not None
         self._common = headers
         self._status = 0
         self._is_stream = False
@@ -103,11 +115,15 @@ class _Visit:
 
     @property
     def bytes_max(self) -> int:
+        if self._is_upload:
+            return self._form_bytes_max
         return WEBHOOK_BYTES_MAX if self._scope["path"].startswith("/api/webhooks/") else JSON_BYTES_MAX
 
     @property
     def time_max_s(self) -> float:
         """A body that says it is large has longer."""
+        if self._is_upload:
+            return FORM_TIME_MAX_S
         is_large = self._length.isdigit() and int(self._length) > JSON_BYTES_MAX
         return LARGE_BODY_TIME_MAX_S if is_large else BODY_TIME_MAX_S
 
@@ -124,16 +140,19 @@ class _Visit:
             self._scope["method"] in _CHANGING
             and path.startswith("/api/")
             and not path.startswith("/api/webhooks/")
-            and not _JSON.fullmatch(self._content_type)
+            and not (_FORM if self._is_upload else _JSON).fullmatch(self._content_type)
         ):
+            if self._is_upload:
+                raise Refused(415, "send multipart/form-data with the file in the field 'file'")
             raise Refused(415, "send JSON, with the header Content-Type: application/json")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers: list[tuple[bytes, bytes]] = [*message.get("headers", ()), *self._common]
+            own: list[tuple[bytes, bytes]] = [*message.get("headers", ())]
+            names = {name for name, _ in own}
+            headers = [*own, *(common for common in self._common if common[0] not in names)]
             headers.append((b"x-request-id", self._id))
-            names = {name for name, _ in headers}
             if b"cache-control" not in names:
                 is_file = b"etag" in names and b"last-modified" in names
                 headers.append((b"cache-control", b"no-cache" if is_file else b"no-store"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
 from a1zap.accounts.model import Principal
+from a1zap.api.file_shapes import FileShape, files_of
 from a1zap.api.house import ApiHouse
 from a1zap.api.meters import Meters
 from a1zap.api.problems import problem, problem_of
@@ -98,6 +99,7 @@ class Watcher:
         self._who = who
         self._chat_id = chat_id
         self._place = place
+        self._files: Mapping[UUID, Sequence[FileShape]] = {}  # of the messages at hand
         self.ends = ends
         self.is_content = False
         self.has_more = False
@@ -133,7 +135,9 @@ class Watcher:
 
     async def _messages(self, tx: Tx, sealer: Sealer, events: Sequence[LiveEvent]) -> dict[UUID, Message]:
         ids = [e.subject_id for e in events if e.kind.startswith("message.")]
-        return await chats.read_messages(tx, sealer, ids) if ids else {}
+        found = await chats.read_messages(tx, sealer, ids) if ids else {}
+        self._files = await files_of(tx, sealer, self._house.files, [*found.values()])
+        return found
 
     async def _tell(
         self, tx: Tx, sealer: Sealer, event: LiveEvent, messages: dict[UUID, Message]
@@ -146,11 +150,14 @@ class Watcher:
                     return []
                 before = self._finish_writing(message, messages)
                 self._pass(event)
-                return [*before, self._frame(event.kind, MessageShape.of(message))]
+                shape = MessageShape.of(message, self._files.get(message.id, ()))
+                return [*before, self._frame(event.kind, shape)]
             case "message.status":
                 message = messages.get(event.subject_id)
                 self._pass(event)
-                return [] if message is None else [self._frame(event.kind, _status(message))]
+                if message is None:
+                    return []
+                return [self._frame(event.kind, _status(message, self._files.get(message.id, ())))]
             case "turn.completed":
                 return await self._tell_turn(tx, event)
             case "chat.changed":
@@ -320,8 +327,10 @@ async def _rest(woken: asyncio.Event, looked_s: float, at_most_s: float) -> None
         await asyncio.sleep(SPACING_S - since_s)
 
 
-def _status(message: Message) -> dict[str, Any]:
-    return {
+def _status(message: Message, files: Sequence[FileShape]) -> dict[str, Any]:
+    """What has changed of a message; its files where it has any, because they come after it."""
+    told: dict[str, Any] = {"attachments": [f.model_dump(mode="json") for f in files]} if files else {}
+    return told | {
         "id": message.id,
         "status": message.status,
         "error": message.error,

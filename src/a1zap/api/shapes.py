@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from a1zap.accounts.model import Principal
+from a1zap.api.file_shapes import FileShape
 from a1zap.chats.model import Chat, ChatStatus, Message, TurnRecord, TurnStatus
 
 AGENT_ID = "0193b1a2-6c1e-7d3f-9a44-0b6e7c9d1f20"
@@ -38,6 +39,7 @@ EXAMPLE_USER_MESSAGE: dict[str, Any] = {
     "turn_id": None,
     "said_at": "2026-11-23T09:15:00Z",
     "created_at": "2026-11-23T09:15:00Z",
+    "attachments": [],
 }
 EXAMPLE_AGENT_MESSAGE: dict[str, Any] = {
     **EXAMPLE_USER_MESSAGE,
@@ -165,13 +167,16 @@ class MessageShape(Shape):
     turn_id: UUID | None
     said_at: datetime
     created_at: datetime
+    attachments: list[FileShape] = Field(description="The files that came with it, or go with it.")
 
     @staticmethod
-    def of(message: Message) -> MessageShape:
-        return MessageShape.model_construct(**{name: getattr(message, name) for name in _MESSAGE_FIELDS})
+    def of(message: Message, files: Sequence[FileShape] = ()) -> MessageShape:
+        return MessageShape.model_construct(
+            **{name: getattr(message, name) for name in _MESSAGE_FIELDS}, attachments=[*files]
+        )
 
 
-_MESSAGE_FIELDS = tuple(MessageShape.model_fields)
+_MESSAGE_FIELDS = tuple(name for name in MessageShape.model_fields if name != "attachments")
 
 
 class ChatShape(Shape):

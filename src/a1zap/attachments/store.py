@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -259,6 +259,18 @@ async def count_unsent(tx: Tx, sealer: Sealer, uploader: str) -> int:
         "SELECT count(*) FROM attachments WHERE owner_id = $1 AND uploader_index = $2 AND message_id IS NULL",
         tx.owner_id,
         _uploader_index(sealer, uploader),
+    )
+
+
+async def kind_of_upload(
+    tx: Tx, attachment_id: UUID
+) -> Literal["image", "video", "audio", "document"] | None:
+    """What kind of message an upload makes; None where there is no such file."""
+    return await tx.value(
+        """SELECT CASE kind WHEN 'sticker' THEN 'image' ELSE kind END FROM attachments
+           WHERE owner_id = $1 AND id = $2 AND message_id IS NULL""",
+        tx.owner_id,
+        attachment_id,
     )
 
 
