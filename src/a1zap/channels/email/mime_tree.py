@@ -48,6 +48,9 @@ class _RawValues(Compat32):
     def header_fetch_parse(self, name: str, value: str) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return value
 
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return raw_bytes(f"{name}: {value}\r\n")  # an attached mail is written as it came
+
 
 _POLICY: Final = _RawValues()
 
@@ -82,20 +85,17 @@ def read_tree(raw: bytes, problems: list[str]) -> Part:
     try:
         parser.feed(raw)
         parser.close()
+        return parts.made[0]
     except _TooManyParts:
         note(problems, f"more than {PARTS_MAX} parts")
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - the library does not say how it may fail
         note(problems, f"structure: {type(error).__name__}")
-    if parts.made and (parts.made[0].keys() or parts.made[0].get_payload() is not None):
+    if parts.made and parts.made[0].is_multipart():
         return parts.made[0]
-    return attempt(
-        problems,
-        "headers",
-        lambda: BytesHeaderParser(policy=_POLICY).parsebytes(raw),
-        Message(),
-    )
+    parser_of_head = BytesHeaderParser(policy=_POLICY)  # all below the header fields is then the text
+    return attempt(problems, "headers", lambda: parser_of_head.parsebytes(raw), Message())
 
 
 def _with_bounded_headers(raw: bytes, problems: list[str]) -> bytes:
@@ -169,7 +169,7 @@ def attached_mail(part: Part, problems: list[str]) -> bytes:
     if not inner:
         return content_of(part, problems)
     written = b"\r\n".join(
-        attempt(problems, "attached mail", lambda one=one: _written(one), b"") for one in inner
+        attempt(problems, "attached mail", lambda one=one: _written(one), _head_of(one)) for one in inner
     )
     if "base64" not in part.get("content-transfer-encoding", "").lower():
         return written
@@ -183,3 +183,7 @@ def _written(part: Part) -> bytes:
     out = BytesIO()
     BytesGenerator(out, mangle_from_=False, maxheaderlen=0).flatten(part)
     return out.getvalue()
+
+
+def _head_of(part: Part) -> bytes:
+    return b"".join(_POLICY.fold_binary(name, value) for name, value in part.items())
