@@ -55,6 +55,7 @@ def cli() -> None:
     Start here:   a1zap serve
     A second hand: a1zap worker            (any number, on any machine that reaches the database)
     A program's key: a1zap key create --email you@example.com --name "my program"
+    A phone number: a1zap channel --help
     """
 
 
@@ -192,6 +193,146 @@ def email_extract_reply(*, is_html: bool, is_jsonl: bool) -> None:
             sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
     sys.exit(1 if unread else 0)
+
+
+_OWNER = click.option(
+    "--email", required=True, envvar="A1ZAP_EMAIL", help="Whose agents: an owner's address."
+)
+
+
+@cli.group()
+def channel() -> None:
+    """Channels: the numbers, mailboxes and endpoints that agents are reached by.
+
+    \b
+    What there is:     a1zap channel kinds
+    Connect a number:  a1zap channel connect a1base --agent front_desk --setting number=+14151234567 \\
+                           --setting account_id=… --setting api_key=- --setting api_secret=-
+    Prove it works:    a1zap channel test ID --to +61400123456
+    See how it does:   a1zap channel list
+
+    The owner is told with --email, or once for all with A1ZAP_EMAIL.
+    """
+
+
+@channel.command("kinds")
+def channel_kinds_command() -> None:
+    """List the kinds of channel, with the settings that each has."""
+    from a1zap.channel_work import channel_kinds
+
+    for kind, settings in channel_kinds():
+        click.echo(f"{kind:12}{settings}")
+
+
+@channel.command("list")
+@_OWNER
+@click.option("--agent", help="Only this agent's; its handle.")
+@_DATA_DIR
+def channel_list(email: str, agent: str | None, **given: Any) -> None:
+    """List channels: id, agent, kind, identity, status, how it does since when, and why."""
+    from a1zap.channel_work import list_channels
+
+    rows = _run(lambda: list_channels(_settings(**given), email, agent))
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+@channel.command("connect")
+@click.argument("kind")
+@_OWNER
+@click.option("--agent", required=True, help="The agent's handle.")
+@click.option(
+    "--setting",
+    "typed",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the kind. NAME=- asks for it (or reads a line of stdin), NAME=env:VARIABLE takes it from there.",
+)
+@_DATA_DIR
+def channel_connect(kind: str, email: str, agent: str, typed: tuple[str, ...], **given: Any) -> None:
+    """Connect a channel of KIND to an agent; prints its id, alone on the first line.
+
+    Secrets need not stand in the shell's history:
+
+    \b
+    asked for, unseen:    --setting api_secret=-
+    a line of stdin:      pass show a1base | a1zap channel connect … --setting api_secret=-
+    from a variable:      --setting api_secret=env:A1BASE_SECRET
+    """
+    from a1zap.channel_work import connect
+
+    settings = dict(_typed_setting(one) for one in typed)
+    for line in _run(lambda: connect(_settings(**given), email, agent, kind, settings)):
+        click.echo(line)
+
+
+@channel.command("test")
+@click.argument("channel_id")
+@_OWNER
+@click.option(
+    "--to", help="Really send a test message to this number or address. Without it: only ask the provider."
+)
+@click.option("--service", default="", help="Of kinds that carry several: whatsapp, sms, …")
+@_DATA_DIR
+def channel_test(channel_id: str, email: str, to: str | None, service: str, **given: Any) -> None:
+    """Prove that a channel works; exit code 1 and the reason where it does not."""
+    from a1zap.channel_work import test
+
+    click.echo(_run(lambda: test(_settings(**given), email, channel_id, to, service)))
+
+
+@channel.command("pause")
+@click.argument("channel_id")
+@_OWNER
+@_DATA_DIR
+def channel_pause(channel_id: str, email: str, **given: Any) -> None:
+    """Pause a channel: what comes in is stored and not answered, what goes out waits."""
+    from a1zap.channel_work import set_status
+
+    click.echo(_run(lambda: set_status(_settings(**given), email, channel_id, "paused")))
+
+
+@channel.command("resume")
+@click.argument("channel_id")
+@_OWNER
+@_DATA_DIR
+def channel_resume(channel_id: str, email: str, **given: Any) -> None:
+    """Let a paused channel go on."""
+    from a1zap.channel_work import set_status
+
+    click.echo(_run(lambda: set_status(_settings(**given), email, channel_id, "active")))
+
+
+@channel.command("remove")
+@click.argument("channel_id")
+@_OWNER
+@click.confirmation_option(
+    prompt="Its credentials are forgotten, and what waits to leave by it will not. Go on?"
+)
+@_DATA_DIR
+def channel_remove(channel_id: str, email: str, **given: Any) -> None:
+    """Disconnect a channel; its chats stay readable."""
+    from a1zap.channel_work import remove
+
+    click.echo(_run(lambda: remove(_settings(**given), email, channel_id)))
+
+
+def _typed_setting(text: str) -> tuple[str, str]:
+    """`name=value`, with the value from where it says that it is."""
+    name, is_there, value = text.partition("=")
+    if not is_there or not name:
+        raise click.UsageError(f"--setting takes NAME=VALUE, and not '{name}'")
+    if value == "-":
+        is_asked = sys.stdin.isatty()
+        value = click.prompt(name, hide_input=True) if is_asked else sys.stdin.readline().rstrip("\r\n")
+    elif value.startswith("env:"):
+        variable = value.removeprefix("env:")
+        if variable not in os.environ:
+            raise click.UsageError(f"--setting {name}: there is no variable '{variable}' in the environment")
+        value = os.environ[variable]
+    return name, value
 
 
 @cli.command()
