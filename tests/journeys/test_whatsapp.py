@@ -165,3 +165,14 @@ async def test_a_dead_token_pauses_the_channel_and_says_why(make_house: MakeHous
         channel = await until(paused, within_s=10)
         assert "190" in str(channel["health"])
         assert wa.meta.sent == []
+
+
+async def test_a_channel_is_tried_by_asking_meta_and_by_a_test_message(make_house: MakeHouse):
+    async with line(make_house) as wa:
+        channels = (await wa.http.get(f"/api/agents/{wa.agent_id}/channels")).json()
+        (own,) = [c for c in channels if c["kind"] == "whatsapp"]
+        door = f"/api/agents/{wa.agent_id}/channels/{own['id']}/test"
+        asked = await wa.http.post(door, json={})
+        assert "the token works for +1 555-078-3881" in asked.text and wa.meta.calls == []
+        assert (await wa.http.post(door, json={"to": "+16505551234"})).status_code == 200
+        assert [body["to"] for body in wa.meta.sent] == ["16505551234"]

@@ -45,4 +45,8 @@ def _change(change: dict[str, Any]) -> Change:
 
 
 def _number_id(value: dict[str, Any]) -> str:
-    return id_at(object_at(value, "metadata"), "phone_number_id")
+    """Whose number it is for; news of a handover between programs has it in another place."""
+    return next(
+        (i for i in (id_at(object_at(value, k), "phone_number_id") for k in ("metadata", "recipient")) if i),
+        "",
+    )
