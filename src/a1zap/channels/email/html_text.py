@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
 
-from a1zap.channels.email.reply import extract_reply
+from a1zap.channels.email.reply import Extracted, extract_reply
 
 # A person's mail has some kilobytes; what is longer is styles, inline pictures and the conversation so far.
 _RAW_CHARS = 8_388_608
@@ -66,11 +67,16 @@ def html_to_reply_text(html: str) -> str:
 
     The first 64 KiB and 2,000 tags of what is shown are looked at; styles, scripts and inline pictures do not count.
     """
+    return read_html(html).reply
+
+
+def read_html(html: str) -> Extracted:
+    """The same reply, and as `full` all the text that was looked at, quotes marked with ">"."""
     text = _marked_text(_shown(html))
     before, _, after = text.partition(_ENDS)
     if not any(character.isalnum() for character in before):
         before = f"{before}\n{after.replace(_ENDS, '')}"
-    return extract_reply(_with_quotes(before)).reply
+    return replace(extract_reply(_with_quotes(before)), full=_with_quotes(text).strip())
 
 
 def _shown(html: str) -> str:

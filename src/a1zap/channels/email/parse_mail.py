@@ -13,11 +13,11 @@ from typing import Final
 from a1zap.channels.email.automatic import why_automatic
 from a1zap.channels.email.body import Body, Passage, read_body
 from a1zap.channels.email.bounce import read_bounce
-from a1zap.channels.email.html_text import html_to_reply_text
+from a1zap.channels.email.html_text import read_html
 from a1zap.channels.email.mail import Mail
 from a1zap.channels.email.mime_tree import Part, every_part, parameter, read_tree
 from a1zap.channels.email.read_head import read_head
-from a1zap.channels.email.reply import extract_reply
+from a1zap.channels.email.reply import Extracted, extract_reply
 from a1zap.channels.email.storable import attempt, note, storable
 
 _CONVERTED_MAX: Final = 400_000
@@ -85,14 +85,13 @@ def _texts_of(passages: list[Passage], problems: list[str]) -> _Texts:
             plains.append(passage.plain or "")
             full.append(passage.plain or "")
             continue
-        read = attempt(problems, "html", lambda html=html: _text_of_html(html, problems), None)
-        read = _without_tags(html) if read is None else read
+        read = _read_html(html, problems)
         if not _repeats(
-            read, full
+            read.full, full
         ):  # [text, HTML] in a mixed mail: one text twice, though not called alternatives
-            replies += [*_replies(plains, problems), read]
+            replies += [*_replies(plains, problems), read.reply]
             plains = []
-            full.append(read)
+            full.append(read.full)
     replies += _replies(plains, problems)
     whole = "\n\n".join(text.strip("\n") for text in full if text.strip())
     return _Texts(whole, "\n\n".join(reply for reply in replies if reply) or whole.strip())
@@ -106,15 +105,15 @@ def _replies(plains: list[str], problems: list[str]) -> list[str]:
     return [storable(attempt(problems, "reply", lambda: extract_reply(text).reply, text)).strip()]
 
 
-def _text_of_html(html: str, problems: list[str]) -> str:
+def _read_html(html: str, problems: list[str]) -> Extracted:
     if len(html) > _CONVERTED_MAX:
         note(problems, f"HTML converted up to {_CONVERTED_MAX} characters of {len(html)}")
-    return storable(html_to_reply_text(html[:_CONVERTED_MAX]))
-
-
-def _without_tags(html: str) -> str:
-    """Better than nothing, for HTML that the reader of HTML fails on."""
-    return unescape(_TAGS.sub(" ", html[:_CONVERTED_MAX])).strip()
+        html = html[:_CONVERTED_MAX]
+    read = attempt(problems, "html", lambda: read_html(html), None)
+    if read is None:  # words between tags are better than nothing
+        text = unescape(_TAGS.sub(" ", html)).strip()
+        read = Extracted(text, text, "")
+    return replace(read, reply=storable(read.reply), full=storable(read.full))
 
 
 def _repeats(text: str, before: list[str]) -> bool:

@@ -308,3 +308,18 @@ def test_a_glance_finds_who_wrote_and_what_about():
     assert mail.subject == SUBJECTS["encoded_words"]
     assert (mail.reply, mail.attachments, mail.problems) == ("", (), ("too slow",))
     assert glance((MAILS / "out_of_office.eml").read_bytes(), "x").auto_reason == "auto_reply"
+
+
+def test_the_full_text_of_an_html_mail_keeps_what_it_quotes():
+    html = '<p>Yes please.</p><div class="gmail_quote">On Monday A wrote:<blockquote>Shall we?</blockquote></div>'
+    mail = parse_mail(b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n" + html.encode())
+    assert mail.reply == "Yes please."
+    assert "> Shall we?" in mail.full_text
+
+
+def test_a_text_that_comes_twice_is_taken_once():
+    mail = parse_mail(
+        b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nOnly once.\r\n"
+        b"--m\r\nContent-Type: text/html\r\n\r\n<p>Only <b>once</b>.</p>\r\n--m--\r\n"
+    )
+    assert mail.reply == mail.full_text == "Only once."
