@@ -51,12 +51,7 @@ async def write_as_owner(
             raise Conflict("this Idempotency-Key was used for another message", field="Idempotency-Key")
         return known
     channel = channels[chat.channel_kind]
-    most = channel.text_max_for(chat.service)
-    if most is not None and len(text) > most:
-        raise Invalid(
-            f"a message over {chat.service} may have {most:,} characters; this one has {len(text):,}",
-            field="message",
-        )
+    _check_length(channel, chat.service, text)
     is_pulled = channel.is_pulled
     await chats.append_message(
         tx,
@@ -92,3 +87,12 @@ async def write_as_owner(
     if stored is None:
         raise LookupError("a message was stored and is gone within one transaction")
     return stored
+
+
+def _check_length(channel: Channel, service: str, text: str) -> None:
+    most = channel.text_max_for(service)
+    if most is not None and len(text) > most:
+        raise Invalid(
+            f"a message over {service} may have {most:,} characters; this one has {len(text):,}",
+            field="message",
+        )
