@@ -118,6 +118,7 @@ class House:
             channels=self.channels,
             egress=self.egress,
             clock=self.clock,
+            files=self.files,
         )
 
         async def turn(entry: Entry) -> None:

@@ -673,7 +673,8 @@ async def read_unsent(tx: Tx, message_id: UUID) -> Row | None:
                   m.first_tried_at, m.created_at, c.type, c.service, c.external_id_sealed, c.id AS chat_id, c.channel_kind,
                   (SELECT a.name FROM a1_agents a WHERE a.owner_id = $1 AND a.id = m.agent_id) AS agent_name,
                   k.id, k.owner_id, k.agent_id, k.kind, k.identity, k.credentials_sealed, k.status AS account_status,
-                  p.user_id, u.address_id, u.address_sealed, u.dead_because
+                  p.user_id, u.address_id, u.address_sealed, u.dead_because,
+                  EXISTS (SELECT 1 FROM attachments f WHERE f.owner_id = $1 AND f.message_id = m.id) AS has_files
            FROM messages m JOIN chats c ON c.owner_id = m.owner_id AND c.id = m.chat_id
            LEFT JOIN channel_accounts k
                ON k.owner_id = m.owner_id AND k.id = m.channel_account_id AND k.deleted_at IS NULL

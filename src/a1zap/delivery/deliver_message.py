@@ -22,12 +22,15 @@ import structlog
 
 from a1zap.accounts.keys import Keyring
 from a1zap.agents import channel_store
+from a1zap.attachments.desk import FileDesk
+from a1zap.attachments.send import outbound_files
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import (
     AccountBroken,
     Channel,
     ChannelAccount,
     Outbound,
+    OutboundFile,
     SendAmbiguous,
     SendRefused,
     Sent,
@@ -66,6 +69,7 @@ class Deliverer:
     channels: Mapping[str, Channel]
     egress: Egress
     clock: Clock
+    files: FileDesk
     # As this process last wrote it, and when: others write it too, so it is believed for a while only.
     health: dict[UUID, tuple[str, float]] = field(default_factory=dict[UUID, tuple[str, float]])
 
@@ -132,6 +136,10 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
             return None
         account = channel_store.account_of_row(sealer, {**dict(row), "status": row["account_status"]})
         channel = house.channels[account.kind]
+        files: Sequence[OutboundFile] = ()
+        if row["has_files"]:
+            desk = house.files
+            files = await outbound_files(tx, sealer, desk.storage, desk.links, message_id, house.clock.now())
         thread: Thread | None = None
         others: Sequence[Address] = ()
         if channel.wants_thread:
@@ -149,6 +157,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         text=chats.open_content(sealer, message_id, row["content_sealed"]),
         first_tried_at=row["first_tried_at"] or row["created_at"],
         other_addresses=[a.address for a in others],
+        files=files,
         rich=chats.open_rich(sealer, message_id, row["rich_content_sealed"]),
         thread=thread,
         chat_key=make_chat_key(sealer, row["chat_id"]) if channel.wants_thread else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,21 +12,22 @@ import structlog
 from a1zap.accounts import store as accounts
 from a1zap.agents.mention import is_mentioned
 from a1zap.agents.model import Agent
+from a1zap.attachments.stage import Staged, add_attachments
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import Channel, ChannelAccount, Inbound
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Hop, NewMessage, Stored
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
+from a1zap.intake.accept_echo import accept_echo
 from a1zap.intake.find_thread import find_thread
-from a1zap.intake.match_echo import match_echo
+from a1zap.intake.rich_content import rich_content_of
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id, slot_of
 from a1zap.live.announce import announce
 from a1zap.live.model import EventKind
 from a1zap.live.store import record_event, recording, tell_hooks
 from a1zap.people import store as people
-from a1zap.people.model import Person
 from a1zap.queue import store as queue
 from a1zap.queue.work_off import topic
 
@@ -59,6 +61,7 @@ async def accept_inbound(
     raw: bytes | None,
     hops: tuple[Hop, ...],
     now: datetime,
+    staged: Sequence[Staged] = (),
 ) -> Accepted:
     """Store one message and put its chat in its lane.
 
@@ -69,8 +72,18 @@ async def accept_inbound(
         AlreadyKnown: stored before; roll back and answer 2xx.
     """
     if inbound.is_echo:
-        return await _accept_echo(
-            tx, sealer, wakeups, account=account, agent=agent, inbound=inbound, raw=raw, now=now
+        return Accepted(
+            await accept_echo(
+                tx,
+                sealer,
+                wakeups,
+                account=account,
+                agent=agent,
+                inbound=inbound,
+                raw=raw,
+                now=now,
+                staged=staged,
+            )
         )
     held_reason = _reason_to_hold(agent, account, inbound)
     person = await people.find_or_add_person(
@@ -91,7 +104,7 @@ async def accept_inbound(
         status="received",
         said_at=inbound.said_at,
         message_type=inbound.message_type,
-        rich_content=_rich(inbound),
+        rich_content=rich_content_of(inbound),
         raw=None if raw is None or (inbound.attachments and len(raw) > RAW_MAX) else raw,
         external_id=inbound.external_id,
         held_reason=held_reason,
@@ -112,6 +125,8 @@ async def accept_inbound(
     )
     if stored.chat_is_new or inbound.chat_type != "individual":
         await chats.add_participant(tx, stored.chat_id, person.id)
+    if staged:
+        await _attach(tx, sealer, wakeups, stored, account, staged)
     if channel.answers_per_hour_max is not None and inbound.automatic is None:
         await people.revive_address(tx, sealer, channel_kind=account.kind, address=inbound.sender_address)
     if held_reason is None and await _is_looping(tx, channel, account, stored.chat_id, person.id, now):
@@ -160,6 +175,26 @@ async def _is_looping(
     return answers >= channel.answers_per_hour_max
 
 
+async def _attach(
+    tx: Tx,
+    sealer: Sealer,
+    wakeups: Wakeups,
+    stored: Stored,
+    account: ChannelAccount,
+    staged: Sequence[Staged],
+) -> None:
+    await add_attachments(
+        tx,
+        sealer,
+        wakeups,
+        agent_id=stored.agent_id,
+        chat_id=stored.chat_id,
+        message_id=stored.message_id,
+        account_id=account.id,
+        staged=staged,
+    )
+
+
 async def _count_and_queue(
     tx: Tx, wakeups: Wakeups, stored: Stored, settle_s: float, now: datetime
 ) -> str | None:
@@ -199,89 +234,6 @@ async def _tell_over_limit(tx: Tx, now: datetime) -> None:
             detail={"limit": "max_messages_per_month", "month": now.strftime("%Y-%m")},
         )
         log.warning("usage_limit_reached", owner_id=str(tx.owner_id), limit="max_messages_per_month")
-
-
-async def _accept_echo(
-    tx: Tx,
-    sealer: Sealer,
-    wakeups: Wakeups,
-    *,
-    account: ChannelAccount,
-    agent: Agent,
-    inbound: Inbound,
-    raw: bytes | None,
-    now: datetime,
-) -> Accepted:
-    """Our own side's message came back: it confirms one we sent, or somebody of ours wrote by another way."""
-    if not inbound.is_by_hand and await match_echo(tx, sealer, account, inbound, now):
-        return Accepted(None)
-    chat_name = inbound.chat_external_id
-    person: Person | None = None
-    if inbound.is_by_hand and inbound.chat_type == "individual":
-        person = await people.find_or_add_person(
-            tx,
-            sealer,
-            channel_kind=account.kind,
-            address=inbound.chat_external_id,
-            name=None,
-            other_addresses=inbound.other_addresses,
-        )
-        theirs = await chats.find_persons_chat(tx, sealer, account.id, person.id)
-        chat_name = chat_name if theirs is None else theirs.external_id
-    stored = await chats.store_inbound(
-        tx,
-        sealer,
-        agent_id=agent.id,
-        channel_account_id=account.id,
-        chat_type=inbound.chat_type,
-        channel_kind=account.kind,
-        service=inbound.service,
-        chat_external_id=chat_name,
-        message=NewMessage(
-            id=new_id(),
-            direction="outbound",
-            sender_kind="owner",
-            sender_id=None,
-            agent_id=agent.id,
-            content=inbound.text,
-            status="sent",
-            said_at=inbound.said_at,
-            message_type=inbound.message_type,
-            rich_content=_rich(inbound),
-            raw=raw,
-            external_id=inbound.external_id,
-        ),
-        now=now,
-    )
-    if stored.chat_is_new and person is not None:
-        await chats.add_participant(tx, stored.chat_id, person.id)
-    await record_event(tx, stored.chat_id, "message.created", stored.message_id)
-    if inbound.is_by_hand and stored.chat_status != "human":
-        # A person of the owner's answers in the phone's app: the agent keeps out of it from here on.
-        await chats.set_chat_status(tx, stored.chat_id, "human")
-        await chats.skip_unanswered(tx, stored.chat_id)
-        await chats.resolve_escalations(tx, stored.chat_id, now)
-        await record_event(tx, stored.chat_id, "chat.changed", stored.chat_id)
-        await record_act(
-            tx,
-            actor="channel",
-            action="chat.taken_over",
-            subject_kind="chat",
-            subject_id=stored.chat_id,
-            detail={"why": "written by hand", "channel": account.kind},
-        )
-    announce(tx, wakeups, stored.chat_id)
-    return Accepted(stored)
-
-
-def _rich(inbound: Inbound) -> dict[str, object] | None:
-    """The structured part of a message, with what the channel knows of who was meant and whether it is proven."""
-    rich: dict[str, object] = dict(inbound.rich_content or {})
-    if inbound.is_mentioned is not None:
-        rich["is_mentioned"] = inbound.is_mentioned
-    if not inbound.sender_is_verified:
-        rich["sender_is_verified"] = False
-    return rich or None
 
 
 __all__ = ["Accepted", "AlreadyKnown", "accept_inbound", "due_at"]

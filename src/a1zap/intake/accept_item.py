@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
 from a1zap.agents import channel_store
 from a1zap.agents.model import Agent
+from a1zap.attachments.stage import stage_files
 from a1zap.channels.contract import Amendment, Channel, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
 from a1zap.chats import store as chats
 from a1zap.chats.model import Hop
@@ -17,6 +16,7 @@ from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.intake.accept_inbound import accept_inbound
 from a1zap.intake.accept_receipt import accept_receipt
+from a1zap.intake.desk import Desk
 from a1zap.kit.crypto import Sealer
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
@@ -39,13 +39,10 @@ class Opened:
 
 async def accept_item(
     tx: Tx,
-    wakeups: Wakeups,
+    desk: Desk,
     opened: Opened,
     item: Item,
     raw: bytes | None,
-    *,
-    now: datetime,
-    monotonic_s: Callable[[], float],
 ) -> None:
     """Store one part of a delivery; `raw` are the bytes of the whole, kept with the first message of it.
 
@@ -54,24 +51,29 @@ async def accept_item(
     """
     match item:
         case Inbound():
-            took_ms = round((monotonic_s() - opened.read_at_s) * 1000, 3)
+            # Nothing is locked yet: the bytes of its files are durable before the message is.
+            staged = (
+                await stage_files(desk.storage, opened.sealer, item.attachments) if item.attachments else ()
+            )
+            took_ms = round((desk.clock.monotonic_s() - opened.read_at_s) * 1000, 3)
             hop = Hop("accept_inbound", took_ms, {"service": item.service})
             await accept_inbound(
                 tx,
                 opened.sealer,
-                wakeups,
+                desk.wakeups,
                 channel=opened.channel,
                 account=opened.account,
                 agent=opened.agent,
                 inbound=item,
                 raw=raw,
                 hops=(*opened.hops, hop),
-                now=now,
+                now=desk.clock.now(),
+                staged=staged,
             )
         case Receipt():
-            await accept_receipt(tx, opened.sealer, wakeups, opened.account, item)
+            await accept_receipt(tx, opened.sealer, desk.wakeups, opened.account, item)
         case Amendment():
-            await _amend(tx, opened, wakeups, item)
+            await _amend(tx, opened, desk.wakeups, item)
         case Relink():
             await _relink(tx, opened, item)
         case Unread():

@@ -10,6 +10,7 @@ from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database
 from a1zap.db.wakeups import Wakeups
 from a1zap.kit.clock import Clock
+from a1zap.storage.contract import Storage
 
 
 class Desk(Protocol):
@@ -27,3 +28,6 @@ class Desk(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def storage(self) -> Storage: ...

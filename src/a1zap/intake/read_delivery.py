@@ -73,9 +73,7 @@ async def _open(desk: Desk, entry: Entry) -> tuple[Opened, Kept] | None:
 async def _store(desk: Desk, entry: Entry, scene: Opened, item: Item) -> None:
     try:
         async with desk.db.owned(entry.owner_id) as tx:
-            await accept_item(
-                tx, desk.wakeups, scene, item, None, now=desk.clock.now(), monotonic_s=desk.clock.monotonic_s
-            )
+            await accept_item(tx, desk, scene, item, None)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(entry.owner_id))
 

@@ -306,9 +306,7 @@ def _authentic(
 
 async def _accept(tx: Tx, desk: Desk, opened: Opened, items: Items, raw: bytes | None, *, count: int) -> None:
     for item in items[:count]:
-        await accept_item(
-            tx, desk.wakeups, opened, item, raw, now=desk.clock.now(), monotonic_s=desk.clock.monotonic_s
-        )
+        await accept_item(tx, desk, opened, item, raw)
 
 
 def _refuse_like_a_stranger(desk: Desk, delivery: Delivery) -> None:

@@ -124,15 +124,7 @@ class Band:
             agent = await self.agent(tx)
             assert account is not None
             opened = Opened(sealer, self.house.channels[account.kind], account, agent, (), 0.0)
-            await accept_item(
-                tx,
-                self.house.wakeups,
-                opened,
-                item,
-                b"raw",
-                now=self.house.clock.now(),
-                monotonic_s=self.house.clock.monotonic_s,
-            )
+            await accept_item(tx, self.house, opened, item, b"raw")
 
     async def agent(self, tx: Any) -> Any:
         from a1zap.agents.store import read_agent

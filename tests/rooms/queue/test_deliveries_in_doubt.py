@@ -130,6 +130,7 @@ async def way(make_house: MakeHouse) -> AsyncIterator[Way]:
             keyring=house.keyring,
             channels=house.channels,
             egress=house.egress,
+            files=house.files,
             clock=house.clock,
         )
         found = Way(house, fake, owner.owner_id, agent.id, deliverer)
