@@ -18,6 +18,7 @@ from bench.backlog import measure_backlog
 from bench.chat_api import measure_chat_api
 from bench.floor import measure_floor
 from bench.growth import measure_growth
+from bench.mails import measure_email
 from bench.measure import Say, busy_share
 from bench.place import OUT, ROOT, clear_logs
 from bench.plan import LONG, SHORT, Plan
@@ -62,6 +63,10 @@ async def _backlog(plan: Plan, say: Say) -> Any:
     return [claims.as_dict() for claims in await measure_backlog(plan, say)]
 
 
+async def _email(plan: Plan, say: Say) -> Any:
+    return (await measure_email(plan, say)).as_dict()
+
+
 # In this order, so that what is compared is measured side by side.
 PARTS: dict[str, Callable[[Plan, Say], Awaitable[Any]]] = {
     "floor": _floor,
@@ -72,6 +77,7 @@ PARTS: dict[str, Callable[[Plan, Say], Awaitable[Any]]] = {
     "growth": _growth,
     "start": _start,
     "backlog": _backlog,
+    "email": _email,
 }
 
 
@@ -98,6 +104,7 @@ def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> 
     growth     chats of 1,000 messages, 1,000,000 messages in the database
     start      command to ready, and idle memory
     backlog    one claim while 100,000 entries wait
+    email      raw mails parsed and their replies extracted, in the child with its limits, on one core
 
     Without PARTS all of them run, about ten minutes. Ratios (agno, floor) need whole_job in the same run.
     Everything runs on loopback, in folders below bench/out that are removed afterwards; JSON and logs stay there.

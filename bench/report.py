@@ -29,7 +29,7 @@ class Row:
 def rows_of(figures: Figures) -> list[Row]:
     """The measures that this run has figures for."""
     found: list[Row] = []
-    for make in (_whole_job, _chat_api, _webhook, _growth, _agno, _floor, _start, _backlog):
+    for make in (_whole_job, _chat_api, _webhook, _growth, _agno, _floor, _start, _backlog, _email):
         found += make(figures)
     return found
 
@@ -196,6 +196,21 @@ def _backlog(figures: Figures) -> list[Row]:
             )
         )
     return found
+
+
+def _email(figures: Figures) -> list[Row]:
+    e = figures.get("email")
+    if e is None:
+        return []
+    return [
+        Row(
+            "emails parsed, replies extracted, on one core",
+            f"{e['mails_per_cpu_s']:.0f} mails a CPU second ({e['mails_per_s']:.0f} by the clock) of {e['p50_bytes'] / 1000:.0f} KB (up to {e['max_bytes'] / 1000:.0f} KB), "
+            f"p50 {e['p50_ms']:.1f} ms, p99 {e['p99_ms']:.1f} ms; {e['with_problems']} with problems",
+            "≥ 300 mails/s",
+            e["mails_per_cpu_s"] >= 300 and e["with_problems"] == 0,
+        )
+    ]
 
 
 # ── the machine ─────────────────────────────────────────────────────────────────────────────────────────────────────
