@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -292,6 +293,51 @@ def test_what_is_no_json_object_is_malformed_and_nothing_worse(raw: bytes):
     for read in (lambda: WhatsApp().parse(ACCOUNT, raw, NOW), lambda: WhatsApp().named_in(raw)):
         with pytest.raises(Malformed):
             read()
+
+
+def test_a_delivery_of_countless_nothings_is_read_in_a_moment_and_kept_whole():
+    head = b'{"entry":[{"changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"106540352242922"},'
+    for part in (b'"contacts":[{"wa_id":"1"}],"messages":[', b'"statuses":[', b'"message_echoes":['):
+        raw = head + part + b"{}," * 300_000 + b"{}]}}]}]}"
+        began_s = time.perf_counter()
+        items = WhatsApp().parse(ACCOUNT, raw, NOW)
+        assert time.perf_counter() - began_s < 5
+        assert len(items) == 3001 and isinstance(items[-1], Unread) and items[-1].raw == raw
+    many = head + b'"messages":[],"history":[' + b"1," * 1000 + b"1]}}]}]}"
+    (kept,) = WhatsApp().parse(ACCOUNT, many, NOW)
+    assert isinstance(kept, Unread) and kept.raw.count(b"1,") >= 1000
+
+
+def test_a_full_batch_is_read_quickly():
+    one = orjson.loads(payload("text_with_bsuid")[0])
+    value = one["entry"][0]["changes"][0]["value"]
+    value["messages"] = [
+        {**value["messages"][0], "id": f"wamid.{i}", "from": str(10**9 + i)} for i in range(1000)
+    ]
+    value["contacts"] = [{**value["contacts"][0], "wa_id": str(10**9 + i)} for i in range(1000)]
+    raw = orjson.dumps(one)
+    began_s = time.perf_counter()
+    assert len(WhatsApp().parse(ACCOUNT, raw, NOW)) == 1000
+    assert time.perf_counter() - began_s < 1
+
+
+async def test_a_batch_of_three_megabytes_is_taken_and_one_of_five_is_not(served: TestHouse):
+    owner = await served.owner()
+    one = orjson.loads(payload("text")[0])
+    value = one["entry"][0]["changes"][0]["value"]
+    (message,) = value["messages"]
+    value["messages"] = [
+        {**message, "id": f"wamid.{i}", "text": {"body": f"{i} " + "ü" * 15000}} for i in range(100)
+    ]
+    raw = orjson.dumps(one)
+    assert len(raw) > 3_000_000
+    async with client(served, owner) as http, client(served) as provider:
+        agent_id, path = await connected(http)
+        assert (await provider.post(path, content=raw, headers=sign(raw))).status_code == 200
+        large = raw + b" " * (5 << 20)
+        assert (await provider.post(path, content=large, headers=sign(large))).status_code == 413
+        assert len(await _shown(http, agent_id)) >= 50
+    assert (await served.as_admin("SELECT count(*) FROM messages"))[0][0] == 100
 
 
 async def test_mutated_deliveries_never_make_the_door_fail(served: TestHouse):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -176,3 +178,30 @@ async def test_a_channel_is_tried_by_asking_meta_and_by_a_test_message(make_hous
         assert "the token works for +1 555-078-3881" in asked.text and wa.meta.calls == []
         assert (await wa.http.post(door, json={"to": "+16505551234"})).status_code == 200
         assert [body["to"] for body in wa.meta.sent] == ["16505551234"]
+
+
+async def test_a_picture_is_fetched_from_meta_and_shown(make_house: MakeHouse):
+    async with line(make_house) as wa:
+        png = base64.b64decode(
+            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+        )
+        wa.meta.keep("media-1", png, mime_type="image/png")
+        digest = base64.b64encode(hashlib.sha256(png).digest()).decode()
+        image = {"id": "media-1", "mime_type": "image/png", "sha256": digest, "caption": "The leak"}
+        await wa.deliver(
+            post_of(
+                messages=[
+                    {**text_message("", wamid="wamid.img", at=time.time()), "type": "image", "image": image}
+                ]
+            )
+        )
+
+        async def fetched() -> Any:
+            (message, *_) = await wa.messages()
+            files = message.get("attachments") or []
+            return next((f for f in files if f.get("url")), None)
+
+        file = await until(fetched, within_s=10)
+        answer = await wa.http.get(file["url"])
+        assert answer.status_code == 200 and answer.content[:4] in (b"\x89PNG", b"RIFF")
+        assert wa.meta.downloads and (await wa.messages())[0]["content"] == "[Image received: The leak]"

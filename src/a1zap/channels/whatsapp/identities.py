@@ -80,27 +80,33 @@ def receiver_of(echo: dict[str, Any], contact: dict[str, Any]) -> Someone:
     )
 
 
-def contact_for(
-    value: dict[str, Any], part: dict[str, Any], parts: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """The entry of `contacts` that belongs to a message or echo; {} where none does.
+class Contacts:
+    """The `contacts` of a delivery, by whom they belong to; `parts` are its messages or echoes.
 
     A contact's id need not be the sender's number letter by letter, so the only contact of a delivery that names only
     one sender is theirs.
     """
-    contacts = list(objects_at(value, "contacts"))
-    named = _names(part)
-    for contact in contacts:
-        if named & {word_at(contact, k) for k in ("wa_id", "user_id", "parent_user_id")} - {""}:
-            return contact
-    is_alone = len(contacts) == 1 and all(_names(other) == named for other in parts)
-    return contacts[0] if is_alone else {}
+
+    def __init__(self, value: dict[str, Any], parts: Sequence[dict[str, Any]]) -> None:
+        contacts = list(objects_at(value, "contacts"))
+        self._by_id: dict[str, dict[str, Any]] = {}
+        for contact in contacts:
+            for key in ("wa_id", "user_id", "parent_user_id"):
+                self._by_id.setdefault(word_at(contact, key), contact)
+        self._by_id.pop("", None)
+        is_alone = len(contacts) == 1 and len({tuple(_names(part)) for part in parts}) == 1
+        self._only = contacts[0] if is_alone else {}
+
+    def of(self, part: dict[str, Any]) -> dict[str, Any]:
+        """The contact that belongs to a message or echo; {} where none does."""
+        found = (self._by_id.get(name) for name in _names(part))
+        return next((contact for contact in found if contact is not None), self._only)
 
 
-def _names(part: dict[str, Any]) -> set[str]:
+def _names(part: dict[str, Any]) -> Sequence[str]:
     """Who stands on the other side of a message or echo, as it says."""
-    keys = ("to", "to_user_id") if "to" in part or "to_user_id" in part else ("from", "from_user_id")
-    return {word_at(part, key) for key in keys} - {""}
+    keys = ("to_user_id", "to") if "to" in part or "to_user_id" in part else ("from_user_id", "from")
+    return [name for name in (word_at(part, key) for key in keys) if name]
 
 
 def _someone(contact: dict[str, Any], words: Any) -> Someone:

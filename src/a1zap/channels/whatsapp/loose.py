@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, cast
 
 import orjson
@@ -13,6 +14,7 @@ import orjson
 from a1zap.kit.json import as_list, as_object
 
 _DEPTH_MAX = 40
+_WRITTEN_DEPTH_MAX = 200
 _ENTRIES_MAX = 500
 _TEXT_MAX = 65536
 _ID_MAX = 400
@@ -74,22 +76,26 @@ def time_at(found: dict[str, Any], key: str, now: datetime) -> datetime:
 
 
 def bounded(value: object, depth: int = _DEPTH_MAX) -> Any:
-    """The value, cut where it is deeper, wider or longer than anybody means: it can be written and stored."""
+    """The value, cut where it is deeper, wider or longer than anybody means: it can be written, stored and shown."""
+    return _cut(value, depth, _ENTRIES_MAX, _TEXT_MAX)
+
+
+def written(value: object) -> bytes:
+    """The value as JSON: whole, but for what lies deeper than JSON can be written."""
+    return orjson.dumps(_cut(value, _WRITTEN_DEPTH_MAX, None, None))
+
+
+def _cut(value: object, depth: int, entries_max: int | None, text_max: int | None) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
+        return value if text_max is None or len(value) <= text_max else value[:text_max] + "…"
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth <= 0:
         return "…"
     found = as_object(value)
     if found is not None:
-        return {k: bounded(v, depth - 1) for k, v in list(found.items())[:_ENTRIES_MAX]}
-    return [bounded(entry, depth - 1) for entry in (as_list(value) or ())[:_ENTRIES_MAX]]
-
-
-def written(value: object) -> bytes:
-    """The value as JSON, bounded."""
-    return orjson.dumps(bounded(value))
+        return {k: _cut(v, depth - 1, entries_max, text_max) for k, v in islice(found.items(), entries_max)}
+    return [_cut(v, depth - 1, entries_max, text_max) for v in islice(as_list(value) or (), entries_max)]
 
 
 def harmless(title: str, limit: int = 120) -> str:

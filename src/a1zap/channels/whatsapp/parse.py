@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from a1zap.channels.contract import Amendment, ChannelAccount, Inbound, Item, Relink, Unread
 from a1zap.channels.whatsapp.changes import Change, changes_in
 from a1zap.channels.whatsapp.content import content_of, type_of
 from a1zap.channels.whatsapp.errors import told_error
-from a1zap.channels.whatsapp.identities import Someone, contact_for, ranked, receiver_of, sender_of
+from a1zap.channels.whatsapp.identities import Contacts, Someone, ranked, receiver_of, sender_of
 from a1zap.channels.whatsapp.loose import (
     digest,
     harmless,
@@ -31,6 +32,7 @@ from a1zap.kit.errors import Malformed
 from a1zap.kit.json import as_object, parse_object, text_at
 
 NUMBERS_MAX = 50
+ITEMS_MAX = 3000  # Meta puts at most 1,000 into a delivery
 FOR_ANOTHER: Final = "for another number"
 UNNAMED: Final = "unnamed:"
 _BY_HAND: Final = "smb_message_echoes"  # written in the phone's own app
@@ -67,18 +69,23 @@ def items_in(account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Ite
         Malformed: the body is no JSON object.
     """
     body = parse_object(raw)
-    changes = list(changes_in(body))
-    if not changes:
-        return [Unread("there are no changes in it", written(body))]
-    others = {change.number_id for change in changes} - {"", account.identity}
-    is_mixed = any(change.number_id == account.identity for change in changes)
-    found: list[Item] = []
-    for change in changes:
-        if change.number_id == account.identity or (not change.number_id and not others):
-            found += _items_of(_Delivery(account, now), change)
-        else:
-            found.append(_for_another(change, is_mixed=is_mixed))
+    found = list(islice(_items(_Delivery(account, now), body), ITEMS_MAX + 1))
+    if len(found) > ITEMS_MAX:
+        return [*found[:ITEMS_MAX], Unread(f"more than {ITEMS_MAX} parts: here is all of it", raw)]
     return found
+
+
+def _items(delivery: _Delivery, body: dict[str, Any]) -> Iterator[Item]:
+    changes, own_id = list(changes_in(body)), delivery.account.identity
+    if not changes:
+        yield Unread("there are no changes in it", written(body))
+    others = {change.number_id for change in changes} - {"", own_id}
+    is_mixed = any(change.number_id == own_id for change in changes)
+    for change in changes:
+        if change.number_id == own_id or (not change.number_id and not others):
+            yield from _items_of(delivery, change)
+        else:
+            yield _for_another(change, is_mixed=is_mixed)
 
 
 def _for_another(change: Change, *, is_mixed: bool) -> Unread:
@@ -94,23 +101,31 @@ def _for_another(change: Change, *, is_mixed: bool) -> Unread:
     return Unread(f"{FOR_ANOTHER}: {told}", written(summary if is_mixed else change.whole))
 
 
-def _items_of(delivery: _Delivery, change: Change) -> list[Item]:
+def _items_of(delivery: _Delivery, change: Change) -> Iterator[Item]:
+    is_empty = True
+    for item in _said_in(delivery, change):
+        is_empty = False
+        yield item
+    if is_empty:
+        yield Unread(_why_unread(change), written(change.whole))
+
+
+def _said_in(delivery: _Delivery, change: Change) -> Iterator[Item]:
     value, now = change.value, delivery.now
-    found: list[Item] = []
     if change.field != _LISTENING:
         messages = list(objects_at(value, "messages"))
+        contacts = Contacts(value, messages)
         for message in messages:
-            found += _message(delivery, message, contact_for(value, message, messages))
+            yield from _message(delivery, message, contacts.of(message))
         echoes = list(objects_at(value, "message_echoes"))
+        contacts = Contacts(value, echoes)
         for echo in echoes:
-            found.append(_echo(delivery, change, echo, contact_for(value, echo, echoes)))
-        found += [receipt_of(status, now) for status in objects_at(value, "statuses")]
-        found += [
-            Unread(f"an error that Meta tells of: {told_error(error)}", written(error))
-            for error in objects_at(value, "errors")
-        ]
-    found += _moves(value, now)
-    return found or [Unread(_why_unread(change), written(change.whole))]
+            yield _echo(delivery, change, echo, contacts.of(echo))
+        for status in objects_at(value, "statuses"):
+            yield receipt_of(status, now)
+        for error in objects_at(value, "errors"):
+            yield Unread(f"an error that Meta tells of: {told_error(error)}", written(error))
+    yield from _moves(value, now)
 
 
 def _why_unread(change: Change) -> str:

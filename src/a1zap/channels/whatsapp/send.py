@@ -23,6 +23,8 @@ from a1zap.channels.whatsapp.media import bare_type
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import ChannelUnavailable
 
+_TOO_LATE = "more than 24 hours have passed since their last message"
+
 
 async def send_message(account: ChannelAccount, outbound: Outbound, egress: Egress, now: datetime) -> Sent:
     """Hand one message to Meta; see `Channel.send`."""
@@ -53,10 +55,13 @@ def is_window_closed(outbound: Outbound, now: datetime) -> bool:
 
 
 async def _send_template(account: ChannelAccount, egress: Egress, outbound: Outbound) -> Sent:
+    is_more_than_text = bool(outbound.files or (outbound.rich or {}).get("reaction"))
+    if is_more_than_text or not outbound.text.strip():
+        raise SendRefused(f"{_TOO_LATE}, and a template carries text only: no file, no reaction")
     part = compose.window_template(account, outbound.text)
     if part is None:
         raise SendRefused(
-            "more than 24 hours have passed since their last message, and this channel has no template: "
+            f"{_TOO_LATE}, and this channel has no template: "
             "set template_name to an approved template with one variable"
         )
     return await _post(account, egress, outbound, part)

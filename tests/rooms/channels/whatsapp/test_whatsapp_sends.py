@@ -183,6 +183,10 @@ async def test_outside_the_24_hours_the_accounts_template_goes_or_nothing(meta: 
     }
     with pytest.raises(SendRefused, match="too long for the template 'news'"):
         await channel.send(own, replace(late, text="x" * 1025), egress)
+    for more in ({"files": [file(b"j", "image/jpeg")]}, {"rich": {"reaction": "👍"}}, {"text": " "}):
+        with pytest.raises(SendRefused, match="text only"):
+            await channel.send(own, replace(late, **more), egress)
+    assert len(meta.calls) == 1 and not meta.uploads
 
 
 async def test_meta_has_the_last_word_on_the_24_hours(meta: FakeMeta, egress: Egress):
