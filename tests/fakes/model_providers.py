@@ -11,7 +11,9 @@ schema was sent, the smallest document of that schema. `python -m tests.fakes.mo
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import re
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -76,6 +78,7 @@ class Asked:
     headers: Mapping[str, str]
     body: Mapping[str, Any]
     peer: tuple[str, int]  # the same for two requests: they came over one connection
+    images: Sequence[tuple[str, bytes]] = ()
 
 
 class Refused(Exception):
@@ -93,6 +96,9 @@ class ModelProviders:
     def __init__(self, *, port: int = 0) -> None:
         self.requests: list[Asked] = []
         self.port = port
+        self.is_blind = False  # refuses pictures, as models do that cannot see
+        self.recordings: list[tuple[str, str, bytes]] = []  # model, type and content of what was transcribed
+        self.transcript: str | int = "I would like to book a table."  # or the HTTP status to answer
         self.n_left_early = 0  # callers that hung up in the middle of an answer
         self._scripted: dict[Provider | None, deque[Reply]] = {}
         self._always: dict[Provider | None, Reply] = {}
@@ -135,6 +141,7 @@ class ModelProviders:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/openai/v1/chat/completions", self._openai)
+        app.router.add_post("/openai/v1/audio/transcriptions", self._transcribe)
         app.router.add_post("/anthropic/v1/messages", self._anthropic)
         app.router.add_post("/google/v1beta/models/{call}", self._google)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -153,6 +160,18 @@ class ModelProviders:
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "openai", OpenAIFormat)
 
+    async def _transcribe(self, request: web.Request) -> web.Response:
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return web.Response(status=401)
+        form = await request.post()
+        file = form["file"]
+        assert isinstance(file, web.FileField) and form["response_format"] == "json"
+        assert re.fullmatch(r"voice\.[a-z0-9]{3,4}", file.filename), "the service goes by the ending"
+        self.recordings.append((str(form["model"]), file.content_type, file.file.read()))
+        if isinstance(self.transcript, int):
+            return web.Response(status=self.transcript)
+        return web.json_response({"text": self.transcript})
+
     async def _anthropic(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "anthropic", AnthropicFormat)
 
@@ -166,12 +185,14 @@ class ModelProviders:
         wire = form(body)
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")
-        asked = Asked(provider, wire.model(request), request.path_qs, {**request.headers}, body, peer)
+        images = wire.images()
+        asked = Asked(provider, wire.model(request), request.path_qs, {**request.headers}, body, peer, images)
         self.requests.append(asked)
         if request.headers.get(wire.key_header) != wire.key_prefix + KEY:
             return web.Response(status=401, body=wire.error(401, "invalid_api_key"))
         try:
             wire.check(request)
+            require(not (self.is_blind and images), "this model takes no pictures")
         except Refused as error:
             return web.Response(status=400, body=wire.error(400, "invalid_request_error", str(error)))
         reply = self._next(provider) or self._default(wire)
@@ -252,6 +273,21 @@ def require(holds: object, what: str) -> None:
         raise Refused(what)
 
 
+def _only_text(content: Any) -> Any:
+    """The words of a message that may have parts."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _image(mime_type: str, data: str) -> tuple[str, bytes]:
+    """A picture as the real APIs take it: of four types, in strict base64, of at most 5 MB."""
+    require(mime_type in ("image/jpeg", "image/png", "image/gif", "image/webp"), "media type")
+    content = base64.b64decode(data, validate=True)
+    require(0 < len(content) <= 5 << 20, "a picture has at most 5 MB")
+    return mime_type, content
+
+
 class Format:
     """One wire format: what it insists on in a request, and how an answer looks."""
 
@@ -266,6 +302,7 @@ class Format:
 
     def check(self, request: web.Request) -> None: ...
     def last_user_text(self) -> str: ...
+    def images(self) -> list[tuple[str, bytes]]: ...
     def schema(self) -> Mapping[str, Any] | None: ...
     def start(self, reply: Reply) -> bytes: ...
     def piece(self, text: str) -> bytes: ...
@@ -301,14 +338,27 @@ class OpenAIFormat(Format):
             else:
                 require(message["role"] in ("system", "developer", "user"), "role")
                 require(isinstance(message["content"], (str, list)), "content")
+                for part in message["content"] if isinstance(message["content"], list) else ():
+                    require(part["type"] in ("text", "image_url"), "content[].type")
+                    require(part["type"] == "text" or message["role"] == "user", "only users send pictures")
         if "response_format" in body:
             wanted = body["response_format"]
             require(wanted["type"] == "json_schema", "response_format.type")
             require(wanted["json_schema"]["name"], "response_format.json_schema.name")
 
     def last_user_text(self):
-        texts = [m["content"] for m in self.body["messages"] if m["role"] == "user"]
+        texts = [_only_text(m["content"]) for m in self.body["messages"] if m["role"] == "user"]
         return texts[-1] if texts and isinstance(texts[-1], str) else orjson.dumps(texts[-1:]).decode()
+
+    def images(self):
+        urls = [
+            part["image_url"]["url"]
+            for message in self.body["messages"]
+            if isinstance(message["content"], list)
+            for part in message["content"]
+            if part["type"] == "image_url"
+        ]
+        return [_image(*re.fullmatch(r"data:([a-z/]+);base64,(.+)", url).groups()) for url in urls]
 
     def schema(self):
         return self.body.get("response_format", {}).get("json_schema", {}).get("schema")
@@ -401,6 +451,9 @@ class AnthropicFormat(Format):
             )
             open_uses = set()
             for block in blocks:
+                if block["type"] == "image":
+                    require(message["role"] == "user", "only users send pictures")
+                    require(block["source"]["type"] == "base64", "source.type")
                 if block["type"] == "text":
                     require(block["text"].strip(), "text content blocks must be non-empty")
                 if block["type"] == "tool_use":
@@ -420,6 +473,14 @@ class AnthropicFormat(Format):
             if block["type"] == "text"
         ]
         return texts[-1] if texts else ""
+
+    def images(self):
+        return [
+            _image(block["source"]["media_type"], block["source"]["data"])
+            for message in self.body["messages"]
+            for block in message["content"]
+            if block["type"] == "image"
+        ]
 
     def schema(self):
         return next(
@@ -507,6 +568,12 @@ class GoogleFormat(Format):
         require(self.body.get("contents"), "contents")
         for content in self.body["contents"]:
             require(content["role"] in ("user", "model") and content["parts"], "contents")
+            for part in content["parts"]:
+                require(
+                    len(part.keys() & {"text", "inlineData", "functionCall", "functionResponse"}) == 1,
+                    "parts",
+                )
+                require("inlineData" not in part or content["role"] == "user", "only users send pictures")
         for tool in self.body.get("tools", ()):
             for declared in tool["functionDeclarations"]:
                 require(not declared.keys() - {"name", "description", "parameters"}, "functionDeclarations")
@@ -536,6 +603,14 @@ class GoogleFormat(Format):
             if "text" in part
         ]
         return texts[-1] if texts else ""
+
+    def images(self):
+        return [
+            _image(part["inlineData"]["mimeType"], part["inlineData"]["data"])
+            for content in self.body["contents"]
+            for part in content["parts"]
+            if "inlineData" in part
+        ]
 
     def schema(self):
         return self.body.get("generationConfig", {}).get("responseSchema")

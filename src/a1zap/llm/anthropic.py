@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from a1zap.llm.contract import Finished, ModelEvent, ModelRequest, Price, Said, Text, ToolCall
+from a1zap.llm.contract import Finished, ModelEvent, ModelRequest, Price, Said, Text, ToolCall, images_of
 from a1zap.llm.wire import BadAnswer, Endpoint, ask
 
 BASE_URL: Final = "https://api.anthropic.com"
@@ -40,7 +40,7 @@ class AnthropicModel:
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         reader = AnswerReader(is_structured=request.schema is not None)
-        return ask(self.endpoint, request_body(self.model, request), reader)
+        return ask(self.endpoint, request_body(self.model, request), reader, images_of(request))
 
 
 def request_body(model: str, request: ModelRequest) -> dict[str, Any]:
@@ -89,7 +89,15 @@ def _blocks(said: Said) -> list[dict[str, Any]]:
         {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
         for call in said.tool_calls
     ]
-    return [*text, *calls]
+    # Pictures before the words about them, as its makers advise.
+    images = [
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": image.mime_type, "data": image.base64},
+        }
+        for image in said.images
+    ]
+    return [*images, *text, *calls]
 
 
 class AnswerReader:

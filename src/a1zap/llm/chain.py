@@ -22,6 +22,8 @@ from a1zap.llm.contract import (
     Restarted,
     Text,
     ToolCall,
+    images_of,
+    without_images,
 )
 
 T = TypeVar("T")
@@ -78,7 +80,8 @@ async def answer(
 ) -> AsyncGenerator[ModelEvent]:
     """Yield one answer of the first of `models` that gives one, `Finished` last.
 
-    A model that is unavailable is asked `attempts` times, one that refuses or hangs once; then comes the next. Where
+    A model that is unavailable is asked `attempts` times, one that refuses or hangs once; then comes the next. One that
+    refuses pictures is asked once more without: it is told what they are instead. Where
     events of a failed attempt were yielded already, `Restarted` says so before the next begins. Close the generator
     (`contextlib.aclosing`) when you stop early: that drops the connection, and the provider stops writing.
 
@@ -95,12 +98,14 @@ async def answer(
         deadline_s=deadline_s,
     )
     has_shown = False
+    blind_request = without_images(request)
     while (model := await tries.next_model()) is not None:
         if has_shown:
             yield Restarted()
             has_shown = False
         texts: list[str] = []
-        events = model.stream(request)
+        is_shown_images = bool(images_of(request)) and not tries.is_blind
+        events = model.stream(request if is_shown_images else blind_request)
         try:
             while (event := await tries.in_time(events, has_begun=has_shown)) is not None:
                 if isinstance(event, Finished):
@@ -113,7 +118,9 @@ async def answer(
                 has_shown = True
                 yield event
             tries.failed(model, ModelUnavailable(f"{model.name}: its answer broke off"))
-        except (ModelUnavailable, ModelRefused) as error:
+        except ModelRefused as error:
+            tries.refused(model, error, is_shown_images=is_shown_images)
+        except ModelUnavailable as error:
             tries.failed(model, error)
         finally:
             if isinstance(events, AsyncGenerator):
@@ -205,6 +212,7 @@ class _Tries:
         self._began_s = clock.monotonic_s()
         self._begins_by_s = self._ends_s = self._began_s + deadline_s
         self._n_of_this = 0
+        self.is_blind = False  # the model at hand refused to look at pictures
         self._pause_s = 0.0
         self._reasons: dict[str, str] = {}
         self._wishes_s: list[float] = []
@@ -237,6 +245,13 @@ class _Tries:
             limit_s = ends_s - self._began_s
             raise ModelUnavailable(f"{self._left[0].name}: {what} within {limit_s:.1f} s") from None
 
+    def refused(self, model: Model, error: ModelRefused, *, is_shown_images: bool) -> None:
+        """A refusal of pictures may be no refusal of the words: it is asked again without them."""
+        if is_shown_images:
+            self.is_blind = True
+        else:
+            self.failed(model, error)
+
     def failed(self, model: Model, error: ModelUnavailable | ModelRefused) -> None:
         """Note the reason and decide: the same model again after a pause, or the next one at once."""
         reason = str(error)
@@ -251,6 +266,7 @@ class _Tries:
                 return
         self._left.pop(0)
         self._n_of_this = 0
+        self.is_blind = False
 
     def _backoff_s(self, wish_s: float) -> float:
         """The pause before this model is asked again; for ever, where it wants more patience than we have."""

@@ -8,8 +8,9 @@ that has begun starts over.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -23,13 +24,27 @@ class ModelRefused(A1ZapError):
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that a user sent: JPEG, PNG, GIF or WebP. `stand_in` is said to a model that cannot see it."""
+
+    mime_type: str
+    content: bytes = field(repr=False)
+    stand_in: str = "[image; not shown to you]"
+
+    @property
+    def base64(self) -> str:
+        return base64.b64encode(self.content).decode()
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
-    """One entry of the history: what a user, the agent itself or a tool said."""
+    """One entry of the history: what a user, the agent itself or a tool said. `images` are a user's alone."""
 
     role: Literal["user", "assistant", "tool"]
     text: str
     tool_calls: Sequence[ToolCall] = ()
     tool_call_id: str | None = None
+    images: Sequence[Image] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,23 @@ class ModelRequest:
     schema: Mapping[str, Any] | None = None
     tokens_max: int = 1024
     temperature: float | None = None
+
+
+def without_images(request: ModelRequest) -> ModelRequest:
+    """The same question for a model that cannot see: each picture is said instead."""
+    return replace(request, history=[_blind(said) for said in request.history])
+
+
+def images_of(request: ModelRequest) -> list[Image]:
+    """All pictures of a question, in order."""
+    return [image for said in request.history for image in said.images]
+
+
+def _blind(said: Said) -> Said:
+    if not said.images:
+        return said
+    lines = [line for line in (said.text, *(image.stand_in for image in said.images)) if line]
+    return replace(said, text="\n".join(lines), images=())
 
 
 @dataclass(frozen=True, slots=True)

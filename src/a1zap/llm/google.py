@@ -7,7 +7,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from a1zap.llm.contract import Finished, ModelEvent, ModelRequest, Price, Said, Text, Tool, ToolCall
+from a1zap.llm.contract import (
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    Price,
+    Said,
+    Text,
+    Tool,
+    ToolCall,
+    images_of,
+)
 from a1zap.llm.wire import BadAnswer, Endpoint, ask
 
 BASE_URL: Final = "https://generativelanguage.googleapis.com"
@@ -44,7 +54,7 @@ class GoogleModel:
         return self.endpoint.name
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        return ask(self.endpoint, request_body(self.model, request), AnswerReader())
+        return ask(self.endpoint, request_body(self.model, request), AnswerReader(), images_of(request))
 
 
 def request_body(model: str, request: ModelRequest) -> dict[str, Any]:
@@ -91,8 +101,10 @@ def _parts(said: Said, names: Mapping[str, str]) -> list[dict[str, Any]]:
         name = names.get(said.tool_call_id or "", "tool")
         return [{"functionResponse": {"name": name, "response": {"result": said.text}}}]
     text = [{"text": said.text}] if said.text else []
+    images = [{"inlineData": {"mimeType": image.mime_type, "data": image.base64}} for image in said.images]
     return [
         *text,
+        *images,
         *({"functionCall": {"name": call.name, "args": call.arguments}} for call in said.tool_calls),
     ]
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from a1zap.llm.contract import Finished, ModelEvent, ModelRequest, Price, Said, Text, ToolCall
+from a1zap.llm.contract import Finished, ModelEvent, ModelRequest, Price, Said, Text, ToolCall, images_of
 from a1zap.llm.wire import BadAnswer, Endpoint, ask
 
 Reason = Literal["stop", "length", "tools", "filtered"]
@@ -44,7 +44,7 @@ class OpenAIModel:
         body = request_body(
             self.model, request, tokens_key="max_completion_tokens" if is_openai else "max_tokens"
         )
-        return ask(self.endpoint, body, AnswerReader())
+        return ask(self.endpoint, body, AnswerReader(), images_of(request))
 
 
 def request_body(
@@ -85,6 +85,8 @@ def request_body(
 def _message(said: Said) -> dict[str, Any]:
     if said.role == "tool":
         return {"role": "tool", "tool_call_id": said.tool_call_id, "content": said.text}
+    if said.images:
+        return {"role": said.role, "content": _parts(said)}
     if not said.tool_calls:
         return {"role": said.role, "content": said.text}
     calls = [
@@ -96,6 +98,16 @@ def _message(said: Said) -> dict[str, Any]:
         for call in said.tool_calls
     ]
     return {"role": said.role, "content": said.text or None, "tool_calls": calls}
+
+
+def _parts(said: Said) -> list[dict[str, Any]]:
+    """Text and pictures of one message. Only where there are pictures: many servers know no parts."""
+    text = [{"type": "text", "text": said.text}] if said.text else []
+    images = [
+        {"type": "image_url", "image_url": {"url": f"data:{image.mime_type};base64,{image.base64}"}}
+        for image in said.images
+    ]
+    return [*text, *images]
 
 
 class AnswerReader:

@@ -13,11 +13,12 @@ import orjson
 
 from a1zap.kit.egress import Egress, EgressFailed, EgressRefused, EgressStream, EgressTimedOut, LineCutter
 from a1zap.kit.errors import ModelUnavailable
-from a1zap.llm.contract import Finished, ModelEvent, ModelRefused, Text, ToolCall
+from a1zap.llm.contract import Finished, Image, ModelEvent, ModelRefused, Text, ToolCall
 
 # Errors show a provider's own error code only if it is plain words: anything else may be message text or a key.
 _ERROR_CODE: Final = re.compile(r"[A-Za-z_]{3,60}")
 _RETRY_AFTER_MAX_S: Final = 3600.0
+_IMAGE_TOKENS: Final = 1600  # about what the large models take for one of 1568 x 1568
 
 
 class BadAnswer(Exception):
@@ -63,8 +64,13 @@ class Reader(Protocol):
         ...
 
 
-async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> AsyncGenerator[ModelEvent]:
-    """Ask one model once and yield what `reader` makes of its answer; the promise of `contract.Model.stream`."""
+async def ask(
+    endpoint: Endpoint, body: Mapping[str, Any], reader: Reader, images: Sequence[Image] = ()
+) -> AsyncGenerator[ModelEvent]:
+    """Ask one model once and yield what `reader` makes of its answer; the promise of `contract.Model.stream`.
+
+    `images` are those in `body`: their bytes are no text, where tokens must be guessed.
+    """
     name, limits = endpoint.name, endpoint.limits
     payload = orjson.dumps(body)
     try:
@@ -90,7 +96,7 @@ async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> As
                 for event in answer.read(chunk):
                     yield event
             await stream.drain()
-            for event in answer.end(bytes_sent=len(payload)):
+            for event in answer.end(bytes_sent=_text_bytes(payload, images)):
                 yield event
     except EgressRefused as error:
         raise ModelRefused(f"{name}: {error}") from None
@@ -98,6 +104,11 @@ async def ask(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader) -> As
         raise ModelUnavailable(f"{name}: {error}") from None
     except BadAnswer as error:
         raise ModelUnavailable(f"{name}: {error}") from None
+
+
+def _text_bytes(payload: bytes, images: Sequence[Image]) -> int:
+    """Bytes of a request, each picture counted as so much text as it costs."""
+    return len(payload) + sum(4 * _IMAGE_TOKENS - len(image.base64) for image in images)
 
 
 _NONSENSE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError)
