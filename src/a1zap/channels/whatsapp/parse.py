@@ -125,7 +125,7 @@ def _said_in(delivery: _Delivery, change: Change) -> Iterator[Item]:
             yield receipt_of(status, now)
         for error in objects_at(value, "errors"):
             yield Unread(f"an error that Meta tells of: {told_error(error)}", written(error))
-    yield from _moves(value, now)
+    yield from _moves(delivery, value)
 
 
 def _why_unread(change: Change) -> str:
@@ -239,8 +239,8 @@ def _known_from_now_on(relink: Relink, sender: Someone) -> Sequence[str]:
     return [*relink.after, *(a for a in sender.addresses if a not in (*relink.before, *relink.after))]
 
 
-def _moves(value: dict[str, Any], now: datetime) -> Iterator[Relink]:
-    """Changed ids as a field of their own: `user_id: {previous, current}`, one or a list of them."""
+def _moves(delivery: _Delivery, value: dict[str, Any]) -> Iterator[Item]:
+    """Changed ids as a field of their own (`user_id: {previous, current}`), and a line in the person's chat about it."""
     entries = [value] if as_object(value.get("user_id")) else list(objects_at(value, "user_id_update"))
     for entry in entries:
         user, parent = object_at(entry, "user_id"), object_at(entry, "parent_user_id")
@@ -248,7 +248,14 @@ def _moves(value: dict[str, Any], now: datetime) -> Iterator[Relink]:
         after = ranked(word_at(user, "current"), word_at(parent, "current"), word_at(entry, "wa_id"))
         before = [a for a in before if a not in after]
         if before and after:
-            yield Relink(before, after, time_at(entry, "timestamp", now))
+            yield Relink(before, after, time_at(entry, "timestamp", delivery.now))
+            told = harmless(word_at(entry, "detail"), 300) or "Their id on WhatsApp is another now"
+            notice = {"type": "system", "system": {"type": "user_id_update", "body": told}}
+            yield _inbound(
+                delivery,
+                {"id": _id_of(entry), "timestamp": entry.get("timestamp"), **notice},
+                Someone(after),
+            )
 
 
 def _id_of(message: dict[str, Any]) -> str:
