@@ -82,7 +82,10 @@ def _fitting(event_type: str, at: datetime, data: Mapping[str, Any]) -> bytes:
     told = dict(data)
     text: str = told.get("text") or ""
     while True:
-        payload = orjson.dumps({"type": event_type, "timestamp": at.astimezone(UTC), "data": told})
+        # asyncpg's ids are a kind of UUID that orjson does not know by itself.
+        payload = orjson.dumps(
+            {"type": event_type, "timestamp": at.astimezone(UTC), "data": told}, default=str
+        )
         if len(payload) <= PAYLOAD_MAX_BYTES or not text:
             return payload
         # JSON may spell a character in up to six bytes: cut in proportion, and look again.
