@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Final
 
 from aiosmtplib import (
@@ -63,7 +64,7 @@ class SmtpOut:
         if bool(settings.get("smtp_user")) != bool(settings.get("smtp_password")):
             raise Invalid("'smtp_user' and 'smtp_password' come together", field="smtp_user")
         host = settings["smtp_host"]
-        if not ascii_domain(host) and ":" not in host:
+        if not ascii_domain(host) and not _is_address(host):
             raise Invalid(
                 "'smtp_host' must be a name such as smtp.example.com, without a port", field="smtp_host"
             )
@@ -86,6 +87,14 @@ class SmtpOut:
                 await client.quit(timeout=5)
         who = "takes the login" if account.credentials.get("smtp_user") else "answers"
         return f"{required(account, 'smtp_host')} {who}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -114,8 +123,7 @@ async def _session(account: ChannelAccount, egress: Egress) -> AsyncGenerator[SM
         await _greet(client, account, security)
         yield client
     finally:
-        client.close()
-        sock.close()
+        client.close()  # and the socket with it, once the event loop has let go of that
 
 
 async def _connect(host: str, port: int, security: str, egress: Egress) -> socket.socket:
@@ -151,7 +159,7 @@ async def _greet(client: SMTP, account: ChannelAccount, security: str) -> None:
             await client.starttls(server_hostname=host)
             await client.ehlo()
         if user := account.credentials.get("smtp_user"):
-            await client.login(user, account.credentials.get("smtp_password", ""))
+            await _log_in(client, user, account.credentials.get("smtp_password", ""))
     except SMTPAuthenticationError as error:
         raise _of_login(host, error) from None
     except SMTPConnectResponseError as error:
@@ -160,8 +168,23 @@ async def _greet(client: SMTP, account: ChannelAccount, security: str) -> None:
         raise _judged(error, f"'{host}' does not go on") from None
     except (SMTPTimeoutError, SMTPServerDisconnected, SMTPConnectError, ssl.SSLError, OSError) as error:
         raise ChannelUnavailable(_network(host, error)) from None
-    except SMTPException:
-        raise AccountBroken(f"'{host}' offers no way to log in that we know") from None
+    except SMTPException as error:
+        raise ChannelUnavailable(f"'{host}' does not speak SMTP as we know it") from error
+
+
+async def _log_in(client: SMTP, user: str, password: str) -> None:
+    """One try in one way: the library's own tries them all, and its last refusal hides what the first one said."""
+    offered = client.supported_auth_methods
+    if "plain" in offered:
+        await client.auth_plain(user, password)
+    elif "login" in offered:
+        await client.auth_login(user, password)
+    elif "cram-md5" in offered:
+        await client.auth_crammd5(user, password)
+    else:
+        raise AccountBroken(
+            f"'{client.hostname}' offers no way to log in that we know (PLAIN, LOGIN, CRAM-MD5)"
+        )
 
 
 def _of_login(host: str | None, error: SMTPAuthenticationError) -> Exception:
