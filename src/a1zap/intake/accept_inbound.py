@@ -94,23 +94,6 @@ async def accept_inbound(
         name=inbound.sender_name,
         other_addresses=inbound.other_addresses,
     )
-    message = NewMessage(
-        id=new_id(),
-        direction="inbound",
-        sender_kind="user",
-        sender_id=person.id,
-        agent_id=None,
-        content=inbound.text,
-        status="received",
-        said_at=inbound.said_at,
-        message_type=inbound.message_type,
-        rich_content=rich_content_of(inbound),
-        raw=None if raw is None or (inbound.attachments and len(raw) > RAW_MAX) else raw,
-        external_id=inbound.external_id,
-        held_reason=held_reason,
-        hops=hops,
-        thread_ref=inbound.thread_ref,
-    )
     stored = await chats.store_inbound(
         tx,
         sealer,
@@ -120,7 +103,7 @@ async def accept_inbound(
         channel_kind=account.kind,
         service=inbound.service,
         chat_external_id=await find_thread(tx, sealer, channel, account, inbound, person.id),
-        message=message,
+        message=_new_message(inbound, person.id, raw, held_reason, hops),
         now=now,
     )
     if stored.chat_is_new or inbound.chat_type != "individual":
@@ -139,6 +122,28 @@ async def accept_inbound(
     announce(tx, wakeups, stored.chat_id)
     log.info("message_accepted", chat_id=str(stored.chat_id), seq=stored.seq, held_reason=held_reason)
     return Accepted(stored, held_reason)
+
+
+def _new_message(
+    inbound: Inbound, person_id: UUID, raw: bytes | None, held_reason: str | None, hops: tuple[Hop, ...]
+) -> NewMessage:
+    return NewMessage(
+        id=new_id(),
+        direction="inbound",
+        sender_kind="user",
+        sender_id=person_id,
+        agent_id=None,
+        content=inbound.text,
+        status="received",
+        said_at=inbound.said_at,
+        message_type=inbound.message_type,
+        rich_content=rich_content_of(inbound),
+        raw=None if raw is None or (inbound.attachments and len(raw) > RAW_MAX) else raw,
+        external_id=inbound.external_id,
+        held_reason=held_reason,
+        hops=hops,
+        thread_ref=inbound.thread_ref,
+    )
 
 
 def due_at(now: datetime, waiting_since: datetime, settle_s: float) -> datetime:
