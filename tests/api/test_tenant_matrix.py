@@ -35,7 +35,11 @@ NOT_OWNED = {
     ("POST", "/api/webhooks/{channel_account_id}"),
 }
 # Ids that ride in a body instead of the path.
-BODY_IDS = {("POST", "/api/agents/{agent_id}/chat"): "chat_id", ("POST", "/api/keys"): "agent_id"}
+BODY_IDS = {
+    ("POST", "/api/agents/{agent_id}/chat"): "chat_id",
+    ("POST", "/api/keys"): "agent_id",
+    ("POST", "/api/webhook-endpoints"): "agent_id",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,10 @@ async def _belongings(house: TestHouse, owner: TestOwner, fake: FakeA1Base) -> d
         )
         said = (await http.post(f"/api/agents/{agent_id}/chat", json={"message": "hi"})).json()
         key = (await http.post("/api/keys", json={"name": "spare"})).json()
+        endpoint = (
+            await http.post("/api/webhook-endpoints", json={"url": "https://hooks.example.com/"})
+        ).json()
+        told = (await http.post(f"/api/webhook-endpoints/{endpoint['id']}/test")).json()
         letter = uuid4()
         await house.as_admin(
             """INSERT INTO dead_letters (owner_id, id, queue, chat_id, payload, attempts, reason)
@@ -106,6 +114,8 @@ async def _belongings(house: TestHouse, owner: TestOwner, fake: FakeA1Base) -> d
         "chat_id": said["chat_id"],
         "turn_id": said["turn"]["id"],
         "key_id": key["id"],
+        "endpoint_id": endpoint["id"],
+        "webhook_id": told["id"],
         "letter_id": str(letter),
     }
 
@@ -210,6 +220,8 @@ def test_the_matrix_asks_every_operation_that_has_ids():
         "agent_id",
         "channel_id",
         "delivery_id",
+        "endpoint_id",
+        "webhook_id",
         "article_id",
         "chat_id",
         "turn_id",

@@ -332,12 +332,12 @@ async def list_webhook_deliveries(
     return [DeliveryShape.model_validate(d) for d in page_of(request, response, found, limit, last)]
 
 
-@router.get("/api/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}")
+@router.get("/api/webhook-endpoints/{endpoint_id}/deliveries/{webhook_id}")
 async def read_a_webhook_delivery(
-    endpoint_id: str, delivery_id: str, house: House, who: AgentsReader
+    endpoint_id: str, webhook_id: str, house: House, who: AgentsReader
 ) -> WholeDeliveryShape:
     """One delivery, with what is sent."""
-    parsed = parse_id(delivery_id)
+    parsed = parse_id(webhook_id)
     async with house.db.owned(who.owner_id) as tx:
         sealer = await house.keyring.sealer(tx)
         endpoint = await _see(tx, sealer, who, endpoint_id)
@@ -350,12 +350,12 @@ async def read_a_webhook_delivery(
     return WholeDeliveryShape(**shown, payload=None if payload is None else orjson.loads(payload))
 
 
-@router.post("/api/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay", status_code=202)
+@router.post("/api/webhook-endpoints/{endpoint_id}/deliveries/{webhook_id}/replay", status_code=202)
 async def replay_a_webhook_delivery(
-    endpoint_id: str, delivery_id: str, house: House, who: AgentsWriter
+    endpoint_id: str, webhook_id: str, house: House, who: AgentsWriter
 ) -> DeliveryShape:
     """Tell it again now, under the same webhook-id, and by the schedule if that fails."""
-    parsed = parse_id(delivery_id)
+    parsed = parse_id(webhook_id)
     async with house.db.owned(who.owner_id) as tx:
         sealer = await house.keyring.sealer(tx)
         endpoint = await _see(tx, sealer, who, endpoint_id)
