@@ -110,6 +110,7 @@ class House:
             workflows={w.response_type: w for w in (SimpleReply(),)},
             clock=self.clock,
             egress=self.egress,
+            storage=self.storage,
         )
         deliverer = Deliverer(
             db=self.db,

@@ -43,6 +43,11 @@ class Agent:
         return tuple(str(name) for name in named if name)
 
     @property
+    def sees_images(self) -> bool:
+        """Are its models shown pictures? One that refuses them is told of them instead, whatever is set."""
+        return self.model_settings.get("sees_images") is not False
+
+    @property
     def budget_usd_per_day(self) -> float | None:
         """What its models may cost a day (UTC); None is no limit."""
         limit = self.model_settings.get("budget_usd_per_day")

@@ -46,6 +46,9 @@ class ModelSettings(Wanted):
     budget_usd_per_day: float | None = Field(None, ge=0, le=1_000_000, description="US dollars a day (UTC).")
     temperature: float | None = Field(None, ge=0, le=2)
     tokens_max: int | None = Field(None, ge=1, le=200_000, description="Tokens of one answer, at most.")
+    sees_images: bool | None = Field(
+        None, description="false: its models are told of pictures and not shown them."
+    )
 
 
 class MessageSettings(Wanted):

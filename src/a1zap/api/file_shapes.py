@@ -81,8 +81,8 @@ class FileShape(BaseModel):
 async def files_of(
     tx: Tx, sealer: Sealer, desk: FileDesk, messages: Sequence[Message]
 ) -> Mapping[UUID, list[FileShape]]:
-    """The files of these messages. What an agent writes has none, so it is not asked for."""
-    ids = [m.id for m in messages if m.sender_kind != "agent"]
+    """The files of these messages, asked for where one has any."""
+    ids = [m.id for m in messages if m.has_files]
     if not ids:
         return {}
     found = await attachments_of(tx, sealer, ids)

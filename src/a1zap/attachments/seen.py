@@ -51,13 +51,18 @@ def stand_in(file: Attachment) -> str:
 
 
 async def see_files(
-    storage: Storage, sealer: Sealer, files: Mapping[UUID, Sequence[Attachment]], newest_first: Sequence[UUID]
+    storage: Storage,
+    sealer: Sealer,
+    files: Mapping[UUID, Sequence[Attachment]],
+    newest_first: Sequence[UUID],
+    *,
+    pictures_max: int = PICTURES_MAX,
 ) -> FilesByMessage:
     """The files of messages, with the contents of the newest pictures; call it with no transaction open.
 
     A picture that cannot be read is said instead of shown.
     """
-    left = PICTURES_MAX
+    left = pictures_max
     seen: dict[UUID, list[SeenFile]] = {}
     for message_id in newest_first:
         theirs: list[SeenFile] = []

@@ -61,6 +61,7 @@ class Message:
     turn_id: UUID | None
     said_at: datetime
     created_at: datetime
+    has_files: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,9 @@ _CHAT = (
 )
 _MESSAGE = (
     "id, chat_id, seq, direction, sender_kind, sender_id, agent_id, message_type, content_sealed, rich_content_sealed, "
-    "external_id, status, held_reason, possible_duplicate, error, turn_id, said_at, created_at"
+    "external_id, status, held_reason, possible_duplicate, error, turn_id, said_at, created_at, "
+    # Asked here, so that whoever reads messages need not ask for files that hardly any has.
+    "EXISTS (SELECT 1 FROM attachments f WHERE f.owner_id = messages.owner_id AND f.message_id = messages.id) AS has_files"
 )
 _TURN = (
     "id, chat_id, agent_id, agent_version, status, from_seq, to_seq, attempt, hops, model, tokens_in, tokens_out, "

@@ -12,6 +12,7 @@ from a1zap.db.wakeups import Wakeups
 from a1zap.kit.clock import Clock
 from a1zap.kit.egress import Egress
 from a1zap.knowledge.shelf import Shelf
+from a1zap.storage.contract import Storage
 from a1zap.turns.models import ModelSource
 from a1zap.workflows.contract import Workflow
 
@@ -27,3 +28,4 @@ class TurnHouse:
     workflows: Mapping[str, Workflow]
     clock: Clock
     egress: Egress
+    storage: Storage

@@ -15,6 +15,7 @@ import structlog
 from a1zap.agents import store as agents
 from a1zap.agents.channel_store import read_channel_account
 from a1zap.agents.model import Agent
+from a1zap.attachments.seen import FilesByMessage
 from a1zap.channels.contract import Channel, ChannelAccount
 from a1zap.chats import store as chats
 from a1zap.chats.model import Chat, Message
@@ -31,6 +32,7 @@ from a1zap.routing.choose_agent import choose_agent
 from a1zap.triage.choose_workflow import choose_workflow
 from a1zap.turns.house import TurnHouse
 from a1zap.turns.models import AgentMinds
+from a1zap.turns.see_turns_files import see_turns_files
 from a1zap.turns.trace import Trace
 from a1zap.turns.voice import DraftVoice, SilentVoice
 from a1zap.turns.write_turn import Outcome, write_turn
@@ -40,6 +42,7 @@ log = structlog.get_logger()
 
 HISTORY_MAX = 30  # messages; the workflow trims them further to its token budget
 UNANSWERED_MAX = 200  # messages; of a longer flood the oldest count as answered and are not read
+ACKNOWLEDGE_TIME_MAX_S = 2.0  # that an answer waits for the call that says it is being written
 MODEL_ATTEMPTS_MAX = 3  # turns that the models may fail before we say so and call a person
 
 APOLOGY = (
@@ -173,7 +176,8 @@ async def _acknowledged(channel: Channel, scene: Scene, egress: Egress) -> Async
     try:
         yield
     finally:
-        # Not before it has left: a "typing" that arrives after the answer would stay.
+        # It ends before the answer leaves: a "typing" that arrives after the answer would stay.
+        await asyncio.wait({showing}, timeout=ACKNOWLEDGE_TIME_MAX_S)
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
 
@@ -198,12 +202,16 @@ async def _think(house: TurnHouse, entry: Entry, scene: Scene, trace: Trace, tur
     )
     if triage.response_type == "noReply":
         return Thought([Silence(triage.why)])
-    thought = await _run(house, entry, scene, triage.response_type, turn_id)
-    trace.mark("run", {"workflow": triage.response_type, "why": thought.why, "model": thought.spent.model})
+    files = await see_turns_files(house, entry.owner_id, scene)
+    thought = await _run(house, entry, scene, files, triage.response_type, turn_id)
+    did = {"workflow": triage.response_type, "why": thought.why, "model": thought.spent.model}
+    trace.mark("run", did | ({"files": sum(len(some) for some in files.values())} if files else {}))
     return thought
 
 
-async def _run(house: TurnHouse, entry: Entry, scene: Scene, response_type: str, turn_id: Any) -> Thought:
+async def _run(
+    house: TurnHouse, entry: Entry, scene: Scene, files: FilesByMessage, response_type: str, turn_id: Any
+) -> Thought:
     turn = Turn(
         id=turn_id,
         agent=scene.agent,
@@ -213,6 +221,7 @@ async def _run(house: TurnHouse, entry: Entry, scene: Scene, response_type: str,
         unanswered=scene.unanswered,
         history=scene.history,
         now=house.clock.now(),
+        files=files,
     )
     minds = AgentMinds(
         entry.owner_id,

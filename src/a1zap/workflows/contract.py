@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from a1zap.agents.model import Agent
+from a1zap.attachments.seen import FilesByMessage, SeenFile
 from a1zap.chats.model import Chat, Message
 from a1zap.knowledge.rank import Ranked
 from a1zap.llm.contract import ModelEvent, ModelRequest
@@ -32,11 +33,15 @@ class Turn:
     unanswered: Sequence[Message]
     history: Sequence[Message]
     now: datetime
+    files: FilesByMessage = field(default_factory=dict[UUID, Sequence[SeenFile]])
 
     @property
     def question(self) -> str:
-        """The unanswered messages as one text."""
-        return "\n".join(m.content for m in self.unanswered)
+        """The unanswered messages as one text: what was written, and what was said in recordings."""
+        return "\n".join(text for m in self.unanswered for text in (m.content, *self._spoken(m)) if text)
+
+    def _spoken(self, message: Message) -> list[str]:
+        return [seen.file.transcript or "" for seen in self.files.get(message.id, ())]
 
 
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from a1zap.chats.model import Message
 from a1zap.knowledge.extract import Extracted, extract_answer
 from a1zap.knowledge.rank import Ranked
-from a1zap.llm.contract import Finished, ModelRequest, Restarted, Said, Text
+from a1zap.llm.contract import Finished, Image, ModelRequest, Restarted, Said, Text
 from a1zap.workflows.contract import (
     Escalate,
     Minds,
@@ -79,7 +79,7 @@ async def _answer_by_model(turn: Turn, minds: Minds, voice: Voice, ranked: Seque
     settings = turn.agent.model_settings
     request = ModelRequest(
         system=system_prompt(turn, ranked),
-        history=[*_trimmed(turn.history), *[_said(m) for m in turn.unanswered]],
+        history=[*_trimmed(turn), *[_said(turn, m) for m in turn.unanswered]],
         tokens_max=int(settings.get("tokens_max", 1024)),
         temperature=settings.get("temperature"),
     )
@@ -121,21 +121,33 @@ def system_prompt(turn: Turn, ranked: Sequence[Ranked]) -> str:
     return f"{who}\n\n{rules}\n\n# What you know that may fit\n{articles}"
 
 
-def _trimmed(history: Sequence[Message]) -> list[Said]:
+def _trimmed(turn: Turn) -> list[Said]:
     """The newest part of the history that fits the budget, oldest first."""
     kept: list[Said] = []
     left = CONTEXT_TOKENS_MAX * _CHARS_PER_TOKEN
-    for message in reversed(history):
-        left -= len(message.content)
+    for message in reversed(turn.history):
+        said = _said(turn, message)
+        left -= len(said.text)
         if left < 0:
             break
-        kept.append(_said(message))
+        kept.append(said)
     kept.reverse()
     return kept
 
 
-def _said(message: Message) -> Said:
-    return Said("assistant" if message.direction == "outbound" else "user", message.content)
+def _said(turn: Turn, message: Message) -> Said:
+    """A message as a model gets it: its words, the pictures it may see, and a line for every other file."""
+    files = turn.files.get(message.id, ())
+    if message.direction == "outbound":
+        return Said("assistant", _lines(message.content, [file.stand_in for file in files]))
+    shown = [file for file in files if file.content is not None]
+    others = [file.stand_in for file in files if file.content is None]
+    images = [Image(file.mime_type, file.content or b"", file.stand_in) for file in shown]
+    return Said("user", _lines(message.content, others), images=images)
+
+
+def _lines(text: str, more: Sequence[str]) -> str:
+    return "\n".join(line for line in (text, *more) if line)
 
 
 # ── without any key ─────────────────────────────────────────────────────────────────────────────────────────────────
