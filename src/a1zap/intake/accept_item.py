@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import orjson
 import structlog
 
 from a1zap.agents import channel_store
@@ -89,13 +90,21 @@ async def keep_unread(tx: Tx, sealer: Sealer, account: ChannelAccount, raw: byte
 async def _relink(tx: Tx, opened: Opened, item: Relink) -> None:
     kind = opened.account.kind
     person = await people.relink(tx, opened.sealer, channel_kind=kind, before=item.before, after=item.after)
-    if person is not None and item.after:
+    if person is None:
+        what = orjson.dumps({"before": list(item.before), "after": list(item.after)})
+        await keep_unread(
+            tx, opened.sealer, opened.account, what, "a new identity of somebody who is unknown here"
+        )
+    elif item.after:
         await chats.rekey_chats(tx, opened.sealer, kind, item.before, item.after[0])
 
 
 async def _amend(tx: Tx, opened: Opened, wakeups: Wakeups, item: Amendment) -> None:
     """A person changed a message or took it back. What was answered stays answered; what was not is answered as it is now."""
-    found = await chats.find_by_external_id(tx, opened.account.id, "inbound", item.target_external_id)
+    # A person of the owner's may change what they wrote by hand as well: that is an outbound message here.
+    account_id, name = opened.account.id, item.target_external_id
+    found = await chats.find_by_external_id(tx, account_id, "inbound", name)
+    found = found or await chats.find_by_external_id(tx, account_id, "outbound", name)
     if found is None:  # it may be on its way yet: kept, so that the owner can see it
         what = "took back" if item.text is None else "changed"
         await keep_unread(
