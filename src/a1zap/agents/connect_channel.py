@@ -63,7 +63,11 @@ async def connect_channel(
             )
         await open_mail_door(tx, keyring, account_id, identity, credentials, mail_domains)
         await _record(tx, actor, "channel.connected", account_id, channel.kind)
-        made = {name: credentials[name] for name in channel.shown_once if not settings.get(name)}
+        made = {
+            name: credentials[name]
+            for name in channel.shown_once
+            if name in credentials and not settings.get(name)
+        }
         return Connected(await see_channel(tx, agent_id, account_id), made)
 
 
