@@ -13,7 +13,7 @@ from datetime import datetime
 from a1zap.channels.contract import ChannelAccount, Posted
 from a1zap.channels.email.providers.basic import bearer_in
 from a1zap.channels.email.providers.contract import Handed, InWayBase, Unpacked, require_equal, secret_of
-from a1zap.kit.errors import Malformed, NotSignedIn
+from a1zap.kit.errors import NotSignedIn
 from a1zap.kit.standard_webhooks import new_secret, read_secret, verify
 
 
@@ -41,6 +41,4 @@ class Raw(InWayBase):
     def unpack(
         self, account: ChannelAccount, raw: bytes, content_type: str, now: datetime
     ) -> Sequence[Unpacked]:
-        if not raw.strip():
-            raise Malformed("the body is empty: a raw mail is needed")
         return [Handed(raw)]
