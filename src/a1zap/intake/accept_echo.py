@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from a1zap.agents.model import Agent
 from a1zap.attachments.stage import Staged, add_attachments
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import ChannelAccount, Inbound
@@ -14,6 +13,7 @@ from a1zap.chats import store as chats
 from a1zap.chats.model import NewMessage, Stored
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
+from a1zap.intake.opened import Opened
 from a1zap.intake.rich_content import rich_content_of
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id
@@ -24,12 +24,10 @@ from a1zap.people import store as people
 
 async def accept_echo(
     tx: Tx,
-    sealer: Sealer,
     wakeups: Wakeups,
-    *,
-    account: ChannelAccount,
-    agent: Agent,
+    opened: Opened,
     inbound: Inbound,
+    *,
     raw: bytes | None,
     now: datetime,
     staged: Sequence[Staged] = (),
@@ -39,6 +37,7 @@ async def accept_echo(
     Raises:
         AlreadyKnown: stored before; roll back and answer 2xx.
     """
+    sealer, account, agent = opened.sealer, opened.account, opened.agent
     if not inbound.is_by_hand and await match_echo(tx, sealer, account, inbound, now):
         return None
     chat_name, person_id = await _partner(tx, sealer, account, inbound)
@@ -69,22 +68,26 @@ async def accept_echo(
     )
     if stored.chat_is_new and person_id is not None:
         await chats.add_participant(tx, stored.chat_id, person_id)
-    if staged:
-        await add_attachments(
-            tx,
-            sealer,
-            wakeups,
-            agent_id=agent.id,
-            chat_id=stored.chat_id,
-            message_id=stored.message_id,
-            account_id=account.id,
-            staged=staged,
-        )
+    await attach(tx, wakeups, opened, stored, staged)
     await record_event(tx, stored.chat_id, "message.created", stored.message_id)
     if inbound.is_by_hand and stored.chat_status != "human":
         await _hand_over(tx, stored.chat_id, account.kind, now)
     announce(tx, wakeups, stored.chat_id)
     return stored
+
+
+async def attach(tx: Tx, wakeups: Wakeups, opened: Opened, stored: Stored, staged: Sequence[Staged]) -> None:
+    """Put the files that came with a message to it."""
+    await add_attachments(
+        tx,
+        opened.sealer,
+        wakeups,
+        agent_id=opened.agent.id,
+        chat_id=stored.chat_id,
+        message_id=stored.message_id,
+        account_id=opened.account.id,
+        staged=staged,
+    )
 
 
 async def _partner(

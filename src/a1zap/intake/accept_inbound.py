@@ -12,17 +12,17 @@ import structlog
 from a1zap.accounts import store as accounts
 from a1zap.agents.mention import is_mentioned
 from a1zap.agents.model import Agent
-from a1zap.attachments.stage import Staged, add_attachments
+from a1zap.attachments.stage import Staged
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import Channel, ChannelAccount, Inbound
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Hop, NewMessage, Stored
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
-from a1zap.intake.accept_echo import accept_echo
+from a1zap.intake.accept_echo import accept_echo, attach
 from a1zap.intake.find_thread import find_thread
+from a1zap.intake.opened import Opened
 from a1zap.intake.rich_content import rich_content_of
-from a1zap.kit.crypto import Sealer
 from a1zap.kit.ids import new_id, slot_of
 from a1zap.live.announce import announce
 from a1zap.live.model import EventKind
@@ -51,15 +51,11 @@ class Accepted:
 
 async def accept_inbound(
     tx: Tx,
-    sealer: Sealer,
     wakeups: Wakeups,
-    *,
-    channel: Channel,
-    account: ChannelAccount,
-    agent: Agent,
+    opened: Opened,
     inbound: Inbound,
+    *,
     raw: bytes | None,
-    hops: tuple[Hop, ...],
     now: datetime,
     staged: Sequence[Staged] = (),
 ) -> Accepted:
@@ -72,20 +68,9 @@ async def accept_inbound(
         AlreadyKnown: stored before; roll back and answer 2xx.
     """
     if inbound.is_echo:
-        return Accepted(
-            await accept_echo(
-                tx,
-                sealer,
-                wakeups,
-                account=account,
-                agent=agent,
-                inbound=inbound,
-                raw=raw,
-                now=now,
-                staged=staged,
-            )
-        )
-    held_reason = _reason_to_hold(agent, account, inbound)
+        return Accepted(await accept_echo(tx, wakeups, opened, inbound, raw=raw, now=now, staged=staged))
+    sealer, account, channel = opened.sealer, opened.account, opened.channel
+    held_reason = _reason_to_hold(opened.agent, account, inbound)
     person = await people.find_or_add_person(
         tx,
         sealer,
@@ -97,26 +82,26 @@ async def accept_inbound(
     stored = await chats.store_inbound(
         tx,
         sealer,
-        agent_id=agent.id,
+        agent_id=opened.agent.id,
         channel_account_id=account.id,
         chat_type=inbound.chat_type,
         channel_kind=account.kind,
         service=inbound.service,
         chat_external_id=await find_thread(tx, sealer, channel, account, inbound, person.id),
-        message=_new_message(inbound, person.id, raw, held_reason, hops),
+        message=_new_message(inbound, person.id, raw, held_reason, opened.hops),
         now=now,
     )
     if stored.chat_is_new or inbound.chat_type != "individual":
         await chats.add_participant(tx, stored.chat_id, person.id)
-    if staged:
-        await _attach(tx, sealer, wakeups, stored, account, staged)
+    await attach(tx, wakeups, opened, stored, staged)
     if channel.answers_per_hour_max is not None and inbound.automatic is None:
         await people.revive_address(tx, sealer, channel_kind=account.kind, address=inbound.sender_address)
     if held_reason is None and await _is_looping(tx, channel, account, stored.chat_id, person.id, now):
         held_reason = "loop_suspected"
         await chats.hold_message(tx, stored, held_reason, now)
     if held_reason is None:
-        held_reason = await _count_and_queue(tx, wakeups, stored, agent.settle_s(account.kind), now)
+        settle_s = opened.agent.settle_s(account.kind)
+        held_reason = await _count_and_queue(tx, wakeups, stored, settle_s, now)
     else:
         await record_event(tx, stored.chat_id, "message.accepted", stored.message_id)
     announce(tx, wakeups, stored.chat_id)
@@ -178,26 +163,6 @@ async def _is_looping(
     since = now - timedelta(hours=1)
     answers = await chats.count_answers(tx, chat_id, person_id, account.id, since)
     return answers >= channel.answers_per_hour_max
-
-
-async def _attach(
-    tx: Tx,
-    sealer: Sealer,
-    wakeups: Wakeups,
-    stored: Stored,
-    account: ChannelAccount,
-    staged: Sequence[Staged],
-) -> None:
-    await add_attachments(
-        tx,
-        sealer,
-        wakeups,
-        agent_id=stored.agent_id,
-        chat_id=stored.chat_id,
-        message_id=stored.message_id,
-        account_id=account.id,
-        staged=staged,
-    )
 
 
 async def _count_and_queue(

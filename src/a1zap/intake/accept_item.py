@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import orjson
 import structlog
 
 from a1zap.agents import channel_store
-from a1zap.agents.model import Agent
 from a1zap.attachments.stage import stage_files
-from a1zap.channels.contract import Amendment, Channel, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
+from a1zap.channels.contract import Amendment, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
 from a1zap.chats import store as chats
 from a1zap.chats.model import Hop
 from a1zap.db.pool import Tx
@@ -18,24 +17,13 @@ from a1zap.db.wakeups import Wakeups
 from a1zap.intake.accept_inbound import accept_inbound
 from a1zap.intake.accept_receipt import accept_receipt
 from a1zap.intake.desk import Desk
+from a1zap.intake.opened import Opened
 from a1zap.kit.crypto import Sealer
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
 from a1zap.people import store as people
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An authentic delivery: for whom it is, and how it came so far."""
-
-    sealer: Sealer
-    channel: Channel
-    account: ChannelAccount
-    agent: Agent
-    hops: tuple[Hop, ...]
-    read_at_s: float
 
 
 async def accept_item(
@@ -58,19 +46,8 @@ async def accept_item(
             )
             took_ms = round((desk.clock.monotonic_s() - opened.read_at_s) * 1000, 3)
             hop = Hop("accept_inbound", took_ms, {"service": item.service})
-            await accept_inbound(
-                tx,
-                opened.sealer,
-                desk.wakeups,
-                channel=opened.channel,
-                account=opened.account,
-                agent=opened.agent,
-                inbound=item,
-                raw=raw,
-                hops=(*opened.hops, hop),
-                now=desk.clock.now(),
-                staged=staged,
-            )
+            told = replace(opened, hops=(*opened.hops, hop))
+            await accept_inbound(tx, desk.wakeups, told, item, raw=raw, now=desk.clock.now(), staged=staged)
         case Receipt():
             await accept_receipt(tx, opened.sealer, desk.wakeups, opened.account, item)
         case Amendment():

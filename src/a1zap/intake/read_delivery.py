@@ -12,8 +12,9 @@ import structlog
 from a1zap.agents import channel_store
 from a1zap.channels.contract import Item, Kept, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
-from a1zap.intake.accept_item import Opened, accept_item
+from a1zap.intake.accept_item import accept_item
 from a1zap.intake.desk import Desk
+from a1zap.intake.opened import Opened
 from a1zap.kit.errors import Malformed
 from a1zap.queue.model import Entry
 from a1zap.queue.work_off import finish_entry

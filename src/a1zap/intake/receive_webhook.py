@@ -21,9 +21,10 @@ from a1zap.agents import store as agents
 from a1zap.channels.contract import ChannelAccount, Item, Posted, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
 from a1zap.db.pool import Tx
-from a1zap.intake.accept_item import Opened, accept_item
+from a1zap.intake.accept_item import accept_item
 from a1zap.intake.desk import Desk
 from a1zap.intake.keep_delivery import keep_delivery
+from a1zap.intake.opened import Opened
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import Malformed, NotAllowed, NotConfigured, NotFound, NotSignedIn
 from a1zap.kit.ids import parse_id

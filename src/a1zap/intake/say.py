@@ -19,6 +19,7 @@ from a1zap.chats.model import AlreadyKnown, Chat, ChatStatus, Hop, Message
 from a1zap.db.pool import Tx
 from a1zap.intake.accept_inbound import accept_inbound
 from a1zap.intake.desk import Desk
+from a1zap.intake.opened import Opened
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.errors import Conflict, Invalid, NotFound
 from a1zap.kit.ids import new_id
@@ -91,32 +92,25 @@ async def _store(tx: Tx, desk: Desk, saying: Saying) -> Said:
     place = await _find_place(tx, desk, saying)
     message_type = await kind_of_upload(tx, saying.files[0]) if saying.files else None
     found_s = desk.clock.monotonic_s()
-    accepted = await accept_inbound(
-        tx,
-        place.sealer,
-        desk.wakeups,
-        channel=desk.channels[saying.kind],
-        account=place.account,
-        agent=place.agent,
-        inbound=Inbound(
-            external_id=_external_id(saying, place.address),
-            chat_external_id=place.chat.external_id if place.chat else str(new_id()),
-            chat_type="individual",
-            service=saying.kind,
-            sender_address=place.address,
-            sender_name=saying.name,
-            message_type=message_type or "text",
-            text=saying.text,
-            said_at=now,
-        ),
-        raw=None,
-        hops=(
-            Hop("receive_webhook", _ms(saying.began_s, began_s), {"channel": saying.kind}),
-            Hop("parse", 0.0, {"items": 1}),
-            Hop("accept_inbound", _ms(began_s, found_s), {"service": saying.kind}),
-        ),
-        now=now,
+    hops = (
+        Hop("receive_webhook", _ms(saying.began_s, began_s), {"channel": saying.kind}),
+        Hop("parse", 0.0, {"items": 1}),
+        Hop("accept_inbound", _ms(began_s, found_s), {"service": saying.kind}),
     )
+    channel = desk.channels[saying.kind]
+    inbound = Inbound(
+        external_id=_external_id(saying, place.address),
+        chat_external_id=place.chat.external_id if place.chat else str(new_id()),
+        chat_type="individual",
+        service=saying.kind,
+        sender_address=place.address,
+        sender_name=saying.name,
+        message_type=message_type or "text",
+        text=saying.text,
+        said_at=now,
+    )
+    opened = Opened(place.sealer, channel, place.account, place.agent, hops, found_s)
+    accepted = await accept_inbound(tx, desk.wakeups, opened, inbound, raw=None, now=now)
     stored = accepted.stored
     message = None if stored is None else await chats.read_message(tx, place.sealer, stored.message_id)
     if stored is None or message is None:

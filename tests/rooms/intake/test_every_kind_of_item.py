@@ -33,8 +33,9 @@ from a1zap.channels.contract import (
     Unread,
 )
 from a1zap.chats import store as chats
-from a1zap.intake.accept_item import Opened, accept_item
+from a1zap.intake.accept_item import accept_item
 from a1zap.intake.accept_receipt import SETTLE_EVERY_S
+from a1zap.intake.opened import Opened
 from a1zap.kit.egress import Egress
 from a1zap.kit.errors import Malformed, NotAllowed, NotSignedIn
 
