@@ -293,6 +293,25 @@ async def test_every_payload_is_taken_with_200_stored_and_shown(make_house: Make
             assert one["content"] == item.text, external_id
 
 
+async def test_two_numbers_of_one_account_share_a_secret_and_each_takes_its_own(make_house: MakeHouse):
+    house = await make_house(serve=True, **ModelOnStrings().wiring())
+    async with client(house, await house.owner()) as http, client(house) as provider:
+        agent_id = await new_agent(http)
+        numbers = (OURS, "+15550007777")
+        by_number = {n: await connect_a1base(http, agent_id, number=n) for n in numbers}
+        agent = {"x-agent-id": agent_id}
+        for number in (*reversed(numbers), None, "+15559999999"):
+            named = {} if number is None else {"a1_phone_number": number}
+            raw = delivery(thread_id=f"thread of {number}", **named)
+            answer = await provider.post("/api/webhooks/messaging", content=raw, headers=signed(raw, **agent))
+            assert answer.status_code == 200
+        chats = (await http.get(f"/api/agents/{agent_id}/conversations")).json()
+        unread = (await http.get(f"/api/agents/{agent_id}/channels/{by_number[OURS]}/unread")).json()
+    took = [c["channel_account_id"] for c in reversed(chats)]
+    assert took == [by_number["+15550007777"], by_number[OURS], by_number[OURS]]
+    assert len(unread) == 1 and "+15559999999" in unread[0]["reason"]
+
+
 class Watched(A1Base):
     """Counts what gets past the door."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from a1zap.channels.a1base.parse import normal_number, number_named_in, read_delivery
-from a1zap.channels.a1base.send import check_account, send_outbound, was_taken
+from a1zap.channels.a1base.send import SMS_CHARACTERS_MAX, check_account, send_outbound, was_taken
 from a1zap.channels.contract import (
     ChannelAccount,
     ChannelBase,
@@ -29,7 +29,7 @@ class A1Base(ChannelBase):
     kind = "a1base"
     stale_after_s = 6 * 3600.0
     body_max = 24 << 20  # media ride inside the JSON: 16 MB of video are 22 as base64
-    text_max = 4096  # of WhatsApp; SMS ends earlier (send.SMS_CHARACTERS_MAX)
+    text_max = 4096  # of WhatsApp
 
     def check_settings(self, settings: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         only_settings(
@@ -42,6 +42,9 @@ class A1Base(ChannelBase):
             )
         credentials = {k: v.strip() for k, v in settings.items() if k != "number" and v}
         return number, {"base_url": BASE_URL, **credentials}
+
+    def text_max_for(self, service: str) -> int | None:
+        return SMS_CHARACTERS_MAX if service == "sms" else self.text_max
 
     def named_in(self, raw: bytes) -> Sequence[str]:
         return (number_named_in(raw),)
