@@ -257,6 +257,7 @@ class Outbound:
     files: Sequence[OutboundFile] = ()
     thread: Thread | None = None
     chat_key: str | None = None
+    chat_id: UUID | None = None  # ours, for programs that ask our API about it
     agent_name: str = ""
     is_by_person: bool = False
 

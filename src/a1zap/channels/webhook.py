@@ -255,6 +255,7 @@ def _time(value: object, now: datetime) -> datetime:
 def _told(outbound: Outbound) -> dict[str, Any]:
     told: dict[str, Any] = {
         "chat_id": outbound.chat_external_id,
+        **({} if outbound.chat_id is None else {"a1zap_chat_id": str(outbound.chat_id)}),
         "message_id": str(outbound.id),
         "chat_type": outbound.chat_type,
         "text": outbound.text,

@@ -161,6 +161,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         rich=chats.open_rich(sealer, message_id, row["rich_content_sealed"]),
         thread=thread,
         chat_key=make_chat_key(sealer, row["chat_id"]) if channel.wants_thread else None,
+        chat_id=row["chat_id"],
         agent_name=row["agent_name"] or "",
         is_by_person=row["sender_kind"] == "owner",
     )
