@@ -23,45 +23,10 @@ from typing import Any, Self
 
 import orjson
 from aiohttp import web
+from tests.fakes.weather import FAIR, SendCall, Weather, fate_of
 
 KEY, SECRET = "a1base-key-of-no-value", "a1base-secret-of-no-value"
 NEWEST = 5  # what `get-recent` gives
-
-
-@dataclass(frozen=True)
-class Weather:
-    """How bad it is: the share of send calls (0 to 1) that each failure befalls; the rest are taken and answered."""
-
-    delay_max_s: float = 0.03  # half before the message is taken, half after
-    too_many: float = 0.0  # 429 with Retry-After, not taken
-    broken: float = 0.0  # 500 or 503, not taken
-    reset_before: float = 0.0  # the connection breaks, not taken
-    reset_after: float = 0.0  # taken, and the connection breaks
-    gateway_lost: float = 0.0  # taken, and 502 or 504
-    hang: float = 0.0  # taken, and never answered
-
-
-FAIR = Weather()
-ROUGH = Weather(
-    too_many=0.02, broken=0.02, reset_before=0.01, reset_after=0.01, gateway_lost=0.01, hang=0.0005
-)
-# Outcomes after which the caller cannot know whether the message was taken.
-AMBIGUOUS = frozenset(("reset_after", "gateway_lost", "hang"))
-
-
-@dataclass
-class SendCall:
-    """One send call. Times are seconds of the monotonic clock; `answered_s` None: no answer left."""
-
-    account_id: str
-    thread_id: str
-    text: str
-    came_s: float
-    caller: str  # who says to call, where the test makes its processes say so
-    outcome: str = "under way"
-    taken_s: float | None = None
-    answered_s: float | None = None
-    message_id: str | None = None
 
 
 @dataclass
@@ -174,7 +139,7 @@ class FakeA1Base:
         body: dict[str, Any],
         dice: random.Random,
     ) -> web.StreamResponse:
-        fate = _fate(self.weather, dice)
+        fate = fate_of(self.weather, dice)
         delay_s = dice.uniform(0, self.weather.delay_max_s) / 2
         await asyncio.sleep(delay_s)
         call.outcome = fate
@@ -307,15 +272,6 @@ def status_body(*, message_id: str, status: str) -> bytes:
 
 def _to(request: web.Request) -> str:
     return "to" if request.match_info["kind"] == "individual" else "thread_id"
-
-
-def _fate(weather: Weather, dice: random.Random) -> str:
-    throw = dice.random()
-    for name in ("too_many", "broken", "reset_before", "reset_after", "gateway_lost", "hang"):
-        throw -= getattr(weather, name)
-        if throw < 0:
-            return name
-    return "taken"
 
 
 def _answer(account: Account, call: SendCall, body: dict[str, Any]) -> dict[str, Any]:

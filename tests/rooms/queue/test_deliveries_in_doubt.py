@@ -12,11 +12,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from tests.conftest import MakeHouse, TestHouse
-from tests.fakes.a1base import FAIR, KEY, SECRET, Account, FakeA1Base, Weather, message_body, sign
+from tests.fakes.a1base import KEY, SECRET, Account, FakeA1Base, message_body, sign
+from tests.fakes.weather import FAIR, Weather
 
+from a1zap.agents.channel_store import read_channel_account
 from a1zap.agents.connect_channel import connect_channel
 from a1zap.agents.create_agent import create_agent
-from a1zap.agents.channel_store import read_channel_account
 from a1zap.channels.contract import Receipt, Status
 from a1zap.chats import store as chats
 from a1zap.delivery.deliver_message import Deliverer, deliver_message
