@@ -25,6 +25,8 @@ from a1zap.api.build import describe_api
 NOT_OWNED = {
     ("GET", "/api/public-agents"),
     ("POST", "/api/agents/{agent_id}/visitor"),  # public agents only; test_signing_in.py
+    ("POST", "/api/agents/{agent_id}/visitors"),  # the same; test_web_chat_api.py
+    ("POST", "/api/agents/{agent_id}/visitors/sign-out"),  # a visitor's own token; test_web_chat_api.py
     ("POST", "/api/auth/sign-up"),
     ("POST", "/api/auth/sign-in"),
     ("POST", "/api/auth/sign-out"),
@@ -33,6 +35,7 @@ NOT_OWNED = {
     ("GET", "/metrics"),
     ("POST", "/api/webhooks/messaging"),
     ("POST", "/api/webhooks/{channel_account_id}"),
+    ("GET", "/api/webhooks/{channel_account_id}"),  # a provider asks with its own token; tests/contracts
 }
 # Ids that ride in a body instead of the path.
 BODY_IDS = {

@@ -95,47 +95,56 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
-def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    body = {
-        "thread_id": "chat_123456789",
-        "message_id": "msg_987654321",
-        "thread_type": "individual",
-        "sender_number": "+61400123456",
-        "sender_name": "Jane",
-        "a1_account_id": "your-account",
-        "timestamp": "2026-11-23T09:15:00+00:00",
-        "service": "whatsapp",
-        "message_type": "text",
-        "is_from_agent": False,
-        "message_content": {"text": "When are you open on Saturdays?"},
+_A1BASE_BODY: dict[str, Any] = {
+    "thread_id": "chat_123456789",
+    "message_id": "msg_987654321",
+    "thread_type": "individual",
+    "sender_number": "+61400123456",
+    "sender_name": "Jane",
+    "a1_account_id": "your-account",
+    "timestamp": "2026-11-23T09:15:00+00:00",
+    "service": "whatsapp",
+    "message_type": "text",
+    "is_from_agent": False,
+    "message_content": {"text": "When are you open on Saturdays?"},
+}
+_A1BASE_SIGNATURE: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "in": "header",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": what,
+        "example": example,
     }
-    signature = [
-        {
-            "name": name,
-            "in": "header",
-            "required": True,
-            "schema": {"type": "string"},
-            "description": what,
-            "example": example,
-        }
-        for name, what, example in (
-            ("x-timestamp", "Seconds since 1970; at most five minutes away from now.", "1763889300"),
-            (
-                "x-signature",
-                "hex(HMAC-SHA256(api_secret, x-timestamp + raw body))",
-                "9f86d081884c7d659a2feaa0c55ad015",
-            ),
-        )
-    ]
+    for name, what, example in (
+        ("x-timestamp", "Seconds since 1970; at most five minutes away from now.", "1763889300"),
+        (
+            "x-signature",
+            "hex(HMAC-SHA256(api_secret, x-timestamp + raw body))",
+            "9f86d081884c7d659a2feaa0c55ad015",
+        ),
+    )
+]
+_HOW_SIGNED = (
+    "Each kind of channel is proved by its provider's own rule, over the raw bytes: **a1base** x-timestamp and "
+    "x-signature; **whatsapp** X-Hub-Signature-256; **webhook** Standard Webhooks (webhook-id, webhook-timestamp, "
+    "webhook-signature); **email** as its way in does (Postmark: Basic; Mailgun: its body's signature; SendGrid: ECDSA; "
+    "SES: SNS; Resend: Svix; A1Mail; raw: HMAC). In place of a channel's id, a kind's name (whatsapp) is the address "
+    "for all accounts of one app."
+)
+
+
+def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "tags": ["webhooks"],
         "operationId": operation_id,
         "summary": summary,
         "security": [],
-        "parameters": [*parameters, *signature],
+        "parameters": parameters,
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": body}},
+            "content": {"application/json": {"schema": {"type": "object"}, "example": _A1BASE_BODY}},
         },
         "responses": {
             "200": {
@@ -146,7 +155,7 @@ def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]
                 "description": "The signature does not prove that the provider sent this just now.",
                 **_PROBLEM,
             },
-            "413": {"description": "More than 1 MiB.", **_PROBLEM},
+            "413": {"description": "More bytes than a delivery of this kind may have.", **_PROBLEM},
             "503": {
                 "description": "No secret is configured to check it with; or try again later.",
                 **_PROBLEM,
@@ -166,7 +175,9 @@ def webhook_descriptions() -> dict[str, Any]:
         "example": "0193b1a2-6c1e-7d3f-9a44-0b6e7c9d1f20",
     }
     account = {"name": "channel_account_id", "in": "path", "required": True, "schema": {"type": "string"}}
-    messaging = _operation("receive_messaging_webhook", "A1Base delivers a message for an agent", [agent])
+    messaging = _operation(
+        "receive_messaging_webhook", "A1Base delivers a message for an agent", [agent, *_A1BASE_SIGNATURE]
+    )
     messaging["responses"]["400"] = {
         "description": "No x-agent-id.",
         "content": {
@@ -174,5 +185,35 @@ def webhook_descriptions() -> dict[str, Any]:
         },
     }
     to_account = _operation("receive_webhook", "A provider delivers to one channel's own address", [account])
+    to_account["description"] = _HOW_SIGNED
     to_account["responses"]["404"] = {"description": "There is no such webhook.", **_PROBLEM}
-    return {MESSAGING_PATH: {"post": messaging}, ACCOUNT_PATH: {"post": to_account}}
+    return {
+        MESSAGING_PATH: {"post": messaging},
+        ACCOUNT_PATH: {"post": to_account, "get": _challenge_operation(account)},
+    }
+
+
+def _challenge_operation(account: dict[str, Any]) -> dict[str, Any]:
+    query = [
+        {"name": name, "in": "query", "required": True, "schema": {"type": "string"}, "example": example}
+        for name, example in (
+            ("hub.mode", "subscribe"),
+            ("hub.verify_token", "your-verify-token"),
+            ("hub.challenge", "1158201444"),
+        )
+    ]
+    return {
+        "tags": ["webhooks"],
+        "operationId": "answer_webhook_challenge",
+        "summary": "A provider (Meta) asks whether this address is ours",
+        "security": [],
+        "parameters": [account, *query],
+        "responses": {
+            "200": {
+                "description": "Its own word back.",
+                "content": {"text/plain": {"schema": {"type": "string"}, "example": "1158201444"}},
+            },
+            "403": {"description": "The question proves nothing.", **_PROBLEM},
+            "404": {"description": "There is no such webhook.", **_PROBLEM},
+        },
+    }
