@@ -26,6 +26,7 @@ from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database, is_transaction_pooler
 from a1zap.db.wakeups import Wakeups
 from a1zap.delivery.deliver_message import Deliverer, deliver_message
+from a1zap.doors.imap_door import look_into_mailboxes
 from a1zap.embeddings.contract import Embedder
 from a1zap.embeddings.embedded import EmbeddedMiniLM
 from a1zap.hooks.deliver_event import Teller, deliver_event
@@ -151,6 +152,7 @@ class House:
             work_off(self.db, self.wakeups, "hooks", hook, policy=telling, stop=stop),
             work_off(self.db, self.wakeups, "fetches", fetch, policy=fetching, stop=stop),
             settle_early_receipts(self, stop),
+            look_into_mailboxes(self, stop),
         )
 
 

@@ -21,6 +21,7 @@ from a1zap.app import House, open_house
 from a1zap.attachments.sweep_files import sweep_files
 from a1zap.db.migrate import migrate
 from a1zap.db.place import Place, open_place
+from a1zap.doors.smtp_door import opened_smtp_doors
 from a1zap.first_run import prepare_first_run
 from a1zap.kit.errors import Conflict, Invalid, NotFound
 from a1zap.kit.log import set_up_logging
@@ -68,7 +69,9 @@ async def serve(settings: Settings, *, say: Say) -> None:
     port = listening.getsockname()[1]
     settings = settings.model_copy(update={"port": port})
     say("starting PostgreSQL ..." if not settings.database_url else "connecting to PostgreSQL ...")
-    async with opened_house(settings, say=say) as house:
+    async with opened_house(settings, say=say) as house, opened_smtp_doors(house, settings) as doors:
+        for door in doors:
+            say(f"mail comes in by {door.door.protocol.upper()} on {door.place}")
         workers = [asyncio.create_task(_keep_worker(settings)) for _ in range(settings.workers)]
         try:
             welcome = await prepare_first_run(house)

@@ -126,6 +126,7 @@ local_recipient_maps =
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 queue_run_delay = 1s
+address_verify_poll_delay = 1s
 lmtp_connection_cache_on_demand = yes
 {lines}
 """
@@ -188,6 +189,11 @@ passdb {{
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={folder}/home/%u
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service imap-login {{
   inet_listener imap {{

@@ -8,6 +8,7 @@ from uuid import UUID
 from a1zap.accounts.keys import Keyring
 from a1zap.agents import channel_store
 from a1zap.agents.connect_channel import Connected, see_channel
+from a1zap.agents.open_mail_door import reopen_mail_door
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import Channel
 from a1zap.db.pool import Database
@@ -51,6 +52,7 @@ async def change_settings(
         await channel_store.replace_channel_settings(
             tx, sealer, account_id, credentials=credentials, settings=merged
         )
+        await reopen_mail_door(tx, account_id, old.credentials, credentials)
         await record_act(
             tx,
             actor=actor,

@@ -45,9 +45,19 @@ async def insert_mail_door(tx: Tx, account_id: UUID, door: str, address: str) ->
     return done or False
 
 
-async def delete_mail_door(tx: Tx, account_id: UUID) -> None:
+async def look_anew(tx: Tx, account_id: UUID, *, is_other_mailbox: bool) -> None:
+    """The way into a mailbox has changed: whoever looks into it lets it go, and it is due at once.
+
+    `is_other_mailbox`: how far the old one was read says nothing about the new one.
+    """
     await tx.run(
-        "DELETE FROM mail_doors WHERE owner_id = $1 AND channel_account_id = $2", tx.owner_id, account_id
+        """UPDATE mail_doors SET leased_by = NULL, leased_until = NULL, next_look_at = now(), failures = 0,
+               uid_validity = CASE WHEN $3 THEN NULL ELSE uid_validity END,
+               last_uid = CASE WHEN $3 THEN 0 ELSE last_uid END
+           WHERE owner_id = $1 AND channel_account_id = $2 AND door = 'imap'""",
+        tx.owner_id,
+        account_id,
+        is_other_mailbox,
     )
 
 

@@ -12,7 +12,8 @@ from a1zap.agents import mail_door_store
 from a1zap.db.pool import Tx
 from a1zap.kit.errors import Conflict, NotAllowed
 
-_DOORS = ("smtp", "imap")
+# How mail comes in, and the door it comes by: one and the same for both of its protocols.
+_DOORS = {"smtp": "smtp", "lmtp": "smtp", "imap": "imap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ async def open_mail_door(
         NotAllowed: the operator has not opened the address's domain to this owner.
         Conflict: the address is connected already, by this owner or another.
     """
-    door = credentials.get("inbound", "")
-    if door not in _DOORS:
+    door = _DOORS.get(credentials.get("inbound", ""))
+    if door is None:
         return
     if door == "smtp":
         await _check_domain(tx, keyring, address, domains)
@@ -68,6 +69,16 @@ async def open_mail_door(
             field="address",
             value=address,
         )
+
+
+async def reopen_mail_door(
+    tx: Tx, account_id: UUID, old: Mapping[str, str], credentials: Mapping[str, str]
+) -> None:
+    """After an account's settings have changed: its mailbox, if it has one to look into, is looked into by the new ones."""
+    if credentials.get("inbound") == "imap":
+        where = ("imap_host", "imap_port", "imap_user", "imap_folder")
+        is_other = any(old.get(name) != credentials.get(name) for name in where)
+        await mail_door_store.look_anew(tx, account_id, is_other_mailbox=is_other)
 
 
 async def _check_domain(tx: Tx, keyring: Keyring, address: str, domains: MailDomains) -> None:

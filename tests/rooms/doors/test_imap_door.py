@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 
 import pytest
 import trustme
-from tests.conftest import MakeHouse, TestHouse
+from tests.conftest import MakeHouse, TestHouse, TestOwner
 from tests.fakes.mail_servers import Dovecot, dovecot, need_mail_servers, trusting
 from tests.rooms.doors.conftest import Keeping, KeptMail
 
+from a1zap.agents.change_settings import change_settings
 from a1zap.channels.catalog import shipped_channels
 from a1zap.doors import imap_client
 from a1zap.doors.imap_door import Pace, look_into_mailboxes
@@ -80,7 +81,7 @@ class Looking(Keeping):
 
     authority: trustme.CA
 
-    async def imap(self, server: Dovecot, **settings: str) -> UUID:
+    async def imap(self, server: Dovecot, *, owner: TestOwner | None = None, **settings: str) -> UUID:
         given = {
             "imap_host": "localhost",
             "imap_port": str(server.port),
@@ -89,7 +90,7 @@ class Looking(Keeping):
             "imap_password": server.password,
             **settings,
         }
-        return await self.mailbox(f"{server.user}@acme.com", inbound="imap", **given)
+        return await self.mailbox(f"{server.user}@acme.com", owner=owner, inbound="imap", **given)
 
     @asynccontextmanager
     async def worker(self, pace: Pace = QUICK, house: TestHouse | None = None) -> AsyncIterator[None]:
@@ -324,6 +325,42 @@ async def test_a_paused_mailbox_is_let_go_and_gone_on_with(looking: Looking, ser
         assert await looking.kept(account) == []
         await looking.house.as_admin("UPDATE channel_accounts SET status = 'active' WHERE id = $1", account)
         await looking.wait_kept(account, 1)
+
+
+async def test_a_mended_password_is_tried_at_once_and_another_mailbox_begins_anew(
+    looking: Looking, server: Dovecot
+):
+    owner = await looking.house.owner()
+    other = server.of(f"u{next(_USERS)}")
+    await other.put(*[mail() for _ in range(3)])
+    account = await looking.imap(server, imap_password="wrong", owner=owner)
+
+    async def change(**settings: str) -> None:
+        ((agent_id,),) = await looking.house.as_admin(
+            "SELECT agent_id FROM channel_accounts WHERE id = $1", account
+        )
+        await change_settings(
+            looking.house.db,
+            looking.house.keyring,
+            looking.house.channels["email"],
+            owner_id=owner.owner_id,
+            agent_id=agent_id,
+            account_id=account,
+            settings=settings,
+            actor="test",
+        )
+
+    async with looking.worker(replace(QUICK, failed_first_s=60, refused_max_s=60, idle_s=60)):
+        await looking.until(account, lambda s: s["state"] == "failing")
+        await change(imap_password=server.password)
+        await looking.looked(account)
+        await server.put(mail("one"))
+        await looking.wait_kept(account, 1)
+        await change(imap_user=other.user)
+        await looking.until(account, lambda s: s["last_uid"] == 3)
+        await other.put(mail("two"))
+        kept = await looking.wait_kept(account, 2)
+    assert kept[1][1]["uid"] == 4
 
 
 async def test_of_a_mail_that_is_too_large_the_beginning_is_kept(

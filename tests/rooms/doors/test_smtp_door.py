@@ -83,8 +83,9 @@ async def wire(door: Listening) -> AsyncIterator[Wire]:
 # ── what is taken ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_mail_is_kept_as_it_came_with_its_envelope(keeping: Keeping, smtp: Listening):
-    account = await keeping.mailbox("support@acme.com")
+@pytest.mark.parametrize("inbound", ["smtp", "lmtp"])
+async def test_a_mail_is_kept_as_it_came_with_its_envelope(keeping: Keeping, smtp: Listening, inbound: str):
+    account = await keeping.mailbox("support@acme.com", inbound=inbound)
     raw = mail("Grüße\r\n.a line with a dot\r\n..and two")
     assert await send(smtp, raw, "Support+k3y@ACME.com", mail_options=["BODY=8BITMIME"]) == {}
     ((kept, meta),) = await keeping.kept(account)
