@@ -84,20 +84,20 @@ def expected_of(inbound: str) -> dict:
     return json.loads((PAYLOADS / f"email_{inbound}" / "expected.json").read_text())
 
 
-def body_of(inbound: str, name: str) -> tuple[bytes, str]:
+def body_of(inbound: str, name: str, at: datetime = NOW) -> tuple[bytes, str]:
     """(body, content type) of a payload; forms are spelled as the provider would."""
     raw = (PAYLOADS / f"email_{inbound}" / name).read_bytes()
     if inbound in ("mailgun", "sendgrid"):
         told = json.loads(raw)
         if inbound == "mailgun":
-            told["fields"] |= mailgun_fields("t" * 40 + hashlib.sha256(name.encode()).hexdigest()[:10])
+            told["fields"] |= mailgun_fields("t" * 40 + hashlib.sha256(name.encode()).hexdigest()[:10], at)
         return spell_form(told)
     if inbound == "ses":
         told = json.loads(raw)
         told.setdefault("TopicArn", TOPIC)
         if isinstance(told["Message"], dict):
             told["Message"] = json.dumps(told["Message"])
-        return json.dumps(sign_sns(told)).encode(), "text/plain; charset=UTF-8"
+        return json.dumps(sign_sns(told, at=at)).encode(), "text/plain; charset=UTF-8"
     return raw, "message/rfc822" if inbound == "raw" else "application/json"
 
 

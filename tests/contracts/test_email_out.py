@@ -241,6 +241,10 @@ def test_markdown_never_becomes_active_html(text):
     )
 
 
+def test_a_picture_is_not_shown_and_what_it_shows_is_said():
+    assert "our shop" in render_markdown("![our shop](https://acme.test/shop.png)")
+
+
 def test_markdown_of_any_depth_is_rendered_in_time():
     for text in (">" * 5000, "[" * 5000, "*" * 5000 + "a", "- " * 2000, "`" * 5000, "![" * 3000, "<" * 5000):
         assert isinstance(render_markdown(text), str)
@@ -351,6 +355,15 @@ async def test_a_relay_inside_the_house_is_refused(email, authority):
             await email.send(to(relay), outbound(), guarded)
         with pytest.raises(AccountBroken, match="A1ZAP_EGRESS_ALLOW"):
             await email.send(to(relay, "none"), outbound(), guarded)
+
+
+async def test_in_clear_nothing_goes_to_a_public_relay(email):
+    async def lookup(_host, _port):
+        return ["8.8.8.8"]
+
+    async with Egress(lookup=lookup) as guarded:
+        with pytest.raises(AccountBroken, match="plain"):
+            await email.send(mailbox(smtp_host="smtp.acme.test", smtp_tls="none"), outbound(), guarded)
 
 
 async def test_after_two_days_nobody_tries_any_more(egress, authority):
