@@ -27,6 +27,7 @@ NOT_OWNED = {
     ("POST", "/api/agents/{agent_id}/visitor"),  # public agents only; test_signing_in.py
     ("POST", "/api/agents/{agent_id}/visitors"),  # the same; test_web_chat_api.py
     ("POST", "/api/agents/{agent_id}/visitors/sign-out"),  # a visitor's own token; test_web_chat_api.py
+    ("GET", "/api/files/{token}"),  # the link is the credential; test_files_api.py
     ("POST", "/api/auth/sign-up"),
     ("POST", "/api/auth/sign-in"),
     ("POST", "/api/auth/sign-out"),
@@ -43,6 +44,9 @@ BODY_IDS = {
     ("POST", "/api/keys"): "agent_id",
     ("POST", "/api/webhook-endpoints"): "agent_id",
 }
+
+
+FORM = {"file": ("words.txt", b"Some words.", "text/plain")}  # the body of an upload
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,13 @@ def operations() -> list[Operation]:
     found: list[Operation] = []
     for path, methods in describe_api()["paths"].items():
         for method, described in methods.items():
-            content = described.get("requestBody", {}).get("content", {}).get("application/json", {})
-            found.append(Operation(method.upper(), path, content.get("example")))
+            content = described.get("requestBody", {}).get("content", {})
+            body = (
+                FORM
+                if "multipart/form-data" in content
+                else content.get("application/json", {}).get("example")
+            )
+            found.append(Operation(method.upper(), path, body))
     return found
 
 
@@ -132,7 +141,8 @@ def _body(operation: Operation, ids: dict[str, str]) -> Any:
 async def _call(
     http: httpx.AsyncClient, operation: Operation, ids: dict[str, str], body: Any
 ) -> httpx.Response:
-    async with http.stream(operation.method, operation.address(ids), json=body) as response:
+    sent = {"files": body} if body is FORM else {"json": body}
+    async with http.stream(operation.method, operation.address(ids), **sent) as response:
         if "text/event-stream" not in response.headers.get("content-type", ""):
             await response.aread()
         return response

@@ -76,7 +76,7 @@ class S3Storage:
         parts = _parts(source)
         try:
             first = await anext(parts, b"")
-            with _translated(self._bucket):
+            with _translated(self._bucket, is_reading=False):
                 if len(first) < PART_BYTES:
                     await obstore.put_async(self._store, key, first, use_multipart=False)
                 else:
@@ -110,7 +110,7 @@ class S3Storage:
                     yield found
 
     async def check(self) -> None:
-        with _translated(self._bucket):
+        with _translated(self._bucket, is_reading=False):
             await obstore.list_with_delimiter_async(self._store)
 
 
@@ -133,11 +133,13 @@ async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
 
 
 @contextmanager
-def _translated(bucket: str) -> Generator[None]:
+def _translated(bucket: str, *, is_reading: bool = True) -> Generator[None]:
     """Our words for what went wrong. Never the library's: they may show the address and what it is signed with."""
     try:
         yield
     except FileNotFoundError:
+        if not is_reading:
+            raise StorageUnavailable(f"there is no bucket '{bucket}': see A1ZAP_STORAGE_URL") from None
         raise BlobMissing("there is no such file (any more)") from None
     except (PermissionDeniedError, UnauthenticatedError, PermissionError):
         raise StorageUnavailable(
