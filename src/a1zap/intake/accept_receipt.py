@@ -28,14 +28,6 @@ async def accept_receipt(
     tx: Tx, sealer: Sealer, wakeups: Wakeups, account: ChannelAccount, receipt: Receipt
 ) -> None:
     """Move the message's status forward; a receipt that overtook the answer to its send waits for that."""
-    if receipt.dead_address:
-        await people.mark_address_dead(
-            tx,
-            sealer,
-            channel_kind=account.kind,
-            address=receipt.dead_address,
-            why=receipt.error or receipt.status.value,
-        )
     found = await _find(tx, account, receipt)
     if found is None:
         if receipt.external_id:
@@ -45,6 +37,15 @@ async def accept_receipt(
         return
     message_id, chat_id = found
     await chats.lock_chat(tx, chat_id)
+    if receipt.dead_address:
+        # Only for a message that we sent: anybody can write a bounce, and must not silence somebody else by it.
+        await people.mark_address_dead(
+            tx,
+            sealer,
+            channel_kind=account.kind,
+            address=receipt.dead_address,
+            why=receipt.error or receipt.status.value,
+        )
     if await chats.advance_status(
         tx,
         message_id,

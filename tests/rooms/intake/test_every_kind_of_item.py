@@ -320,16 +320,23 @@ async def test_an_account_that_its_provider_closed_is_paused_and_its_messages_wa
 async def test_a_dead_address_is_not_written_to_until_somebody_writes_from_it(make_house: MakeHouse):
     drum = Drum()
     b = await band(make_house, drum, work=True)
-    await b.hear(
-        Receipt("none", Status.FAILED, datetime.now(UTC), error="550 no such user", dead_address="+1")
-    )
     await b.hear(say("hello", chat="m1"))
-    await b.until("SELECT 1 FROM messages WHERE direction = 'outbound' AND status = 'sent'")
-    await b.hear(
-        Receipt("none", Status.FAILED, datetime.now(UTC), error="550 no such user", dead_address="+1")
+    (row,) = await b.until(
+        "SELECT external_id FROM messages WHERE direction = 'outbound' AND status = 'sent'"
     )
-    (row,) = await b.house.as_admin("SELECT dead_because FROM user_addresses")
-    assert row["dead_because"] == "550 no such user"
+    now = datetime.now(UTC)
+
+    async def dead() -> str | None:
+        (found,) = await b.house.as_admin("SELECT dead_because FROM user_addresses")
+        return found["dead_because"]
+
+    forged = Receipt("never-sent", Status.FAILED, now, error="550 gone", dead_address="+1")
+    await b.hear(forged)
+    assert await dead() is None
+    await b.hear(Receipt(row["external_id"], Status.FAILED, now, error="550 gone", dead_address="+1"))
+    assert await dead() == "550 gone"
+    await b.hear(say("I am still here", chat="m1"))
+    assert await dead() is None
 
 
 async def test_a_person_who_writes_by_hand_takes_the_chat(make_house: MakeHouse):
