@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import boto3
+import moto.settings
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -160,3 +162,37 @@ def test_the_setting_names_bucket_and_prefix(tmp_path: Path):
     for wrong in ("http://bucket/x", "s3:///x", "bucket", "s3://key:secret@bucket"):
         with pytest.raises(Invalid):
             open_storage(tmp_path, wrong)
+
+
+async def test_every_request_is_signed_and_a_wrong_secret_is_told_apart(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The server checks signatures here (moto does not unless asked to)."""
+    iam = boto3.client(
+        "iam", endpoint_url=s3_url, aws_access_key_id="k", aws_secret_access_key="s", region_name="us-east-1"
+    )
+    iam.create_user(UserName="house")
+    key = iam.create_access_key(UserName="house")["AccessKey"]
+    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_user_policy(UserName="house", PolicyName="all", PolicyDocument=json.dumps(allowed))
+    iam.close()
+    monkeypatch.setattr(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    mine, wrong = (
+        S3Storage(
+            S3Place(BUCKET, endpoint=s3_url, access_key_id=key["AccessKeyId"], secret_access_key=secret)
+        )
+        for secret in (key["SecretAccessKey"], "hush-hush")
+    )
+    large = os.urandom(2 * PART_BYTES + 1)
+    await mine.put("signed", pieces(b"x"))
+    await mine.put("signed-large", pieces(large))
+    assert await whole(mine, "signed-large") == large
+    assert await all_keys(mine) >= {"signed", "signed-large"}
+    await mine.delete(["signed"])
+    for attempt in (
+        wrong.put("never", pieces(b"x")),
+        whole(wrong, "signed-large"),
+        wrong.delete(["signed-large"]),
+    ):
+        with pytest.raises(StorageUnavailable, match="does not let us in"):
+            await attempt
