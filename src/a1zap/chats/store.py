@@ -224,6 +224,17 @@ async def list_chats(
     return [_chat(sealer, r) for r in rows]
 
 
+async def list_participants(tx: Tx, chat_id: UUID, count: int = 100) -> list[UUID]:
+    """Who is in a chat, those who came first before."""
+    rows = await tx.rows(
+        """SELECT user_id FROM chat_participants WHERE owner_id = $1 AND chat_id = $2 ORDER BY joined_at LIMIT $3""",
+        tx.owner_id,
+        chat_id,
+        count,
+    )
+    return [r["user_id"] for r in rows]
+
+
 async def first_participant(tx: Tx, chat_id: UUID) -> UUID | None:
     """Whom an individual chat is with."""
     return await tx.value(

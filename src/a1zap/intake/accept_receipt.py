@@ -38,12 +38,13 @@ async def accept_receipt(
     message_id, chat_id = found
     await chats.lock_chat(tx, chat_id)
     if receipt.dead_address:
-        # Only for a message that we sent: anybody can write a bounce, and must not silence somebody else by it.
+        # Only for a message of ours and one it was sent to: anybody can write a bounce, and must not silence others by it.
         await people.mark_address_dead(
             tx,
             sealer,
             channel_kind=account.kind,
             address=receipt.dead_address,
+            of=await chats.list_participants(tx, chat_id),
             why=receipt.error or receipt.status.value,
         )
     if await chats.advance_status(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
+
+import orjson
 
 from a1zap.db.pool import Row, Tx
 from a1zap.kit.crypto import Sealer
@@ -129,15 +131,19 @@ async def _add_address(tx: Tx, sealer: Sealer, person_id: UUID, channel_kind: st
     )
 
 
-async def mark_address_dead(tx: Tx, sealer: Sealer, *, channel_kind: str, address: str, why: str) -> None:
-    """Nobody is to be reached there any more, says the other side."""
+async def mark_address_dead(
+    tx: Tx, sealer: Sealer, *, channel_kind: str, address: str, of: Sequence[UUID], why: str
+) -> None:
+    """Nobody is to be reached there any more, says the other side; it counts where the address is one of these people's."""
     await tx.run(
         """UPDATE user_addresses SET dead_since = now(), dead_because = $4
-           WHERE owner_id = $1 AND channel_kind = $2 AND address_index = $3 AND dead_since IS NULL""",
+           WHERE owner_id = $1 AND channel_kind = ANY($2::text[]) AND address_index = ANY($3::bytea[])
+             AND user_id = ANY($5::uuid[]) AND dead_since IS NULL""",
         tx.owner_id,
-        channel_kind,
-        address_index(sealer, channel_kind, address),
+        [channel_kind, unproven(channel_kind)],
+        [address_index(sealer, kind, address) for kind in (channel_kind, unproven(channel_kind))],
         why[:300],
+        list(of),
     )
 
 
@@ -145,10 +151,11 @@ async def revive_address(tx: Tx, sealer: Sealer, *, channel_kind: str, address: 
     """Somebody wrote from it: it is alive."""
     await tx.run(
         """UPDATE user_addresses SET dead_since = NULL, dead_because = NULL
-           WHERE owner_id = $1 AND channel_kind = $2 AND address_index = $3 AND dead_since IS NOT NULL""",
+           WHERE owner_id = $1 AND channel_kind = ANY($2::text[]) AND address_index = ANY($3::bytea[])
+             AND dead_since IS NOT NULL""",
         tx.owner_id,
-        channel_kind,
-        address_index(sealer, channel_kind, address),
+        [channel_kind, unproven(channel_kind)],
+        [address_index(sealer, kind, address) for kind in (channel_kind, unproven(channel_kind))],
     )
 
 
@@ -221,3 +228,30 @@ def _sealed_name(sealer: Sealer, person_id: UUID, name: str | None) -> bytes | N
     if name is None:
         return None
     return sealer.seal(name, table="conversation_users", column="name_sealed", row=person_id)
+
+
+async def keep_profile(tx: Tx, sealer: Sealer, person_id: UUID, profile: Mapping[str, str]) -> None:
+    """What the page that vouches for somebody says of them; nobody is found by it."""
+    sealed = sealer.seal(
+        orjson.dumps(dict(profile)), table="conversation_users", column="profile_sealed", row=person_id
+    )
+    await tx.run(
+        "UPDATE conversation_users SET profile_sealed = $3 WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        person_id,
+        sealed,
+    )
+
+
+async def read_profile(tx: Tx, sealer: Sealer, person_id: UUID) -> Mapping[str, str]:
+    """What the page that vouches for somebody says of them; empty where none does."""
+    sealed = await tx.value(
+        "SELECT profile_sealed FROM conversation_users WHERE owner_id = $1 AND id = $2",
+        tx.owner_id,
+        person_id,
+    )
+    if sealed is None:
+        return {}
+    return orjson.loads(
+        sealer.open(sealed, table="conversation_users", column="profile_sealed", row=person_id)
+    )
