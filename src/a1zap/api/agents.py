@@ -110,7 +110,9 @@ class AgentChangeWanted(Wanted):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"version": 1, "status": "paused"}]})
 
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Needed, here or as the header If-Match.")
+    version: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Needed, here or as the header If-Match."
+    )
     name: Name | None = None
     handle: Handle | None = None
     description: Description | None = None
