@@ -243,6 +243,8 @@ class Outbound:
 
     `rich` is the message's structured part: `buttons` (id, title), `list`, `reaction`, `template`, …: a channel shows
     what it can and says the rest in text. `chat_key` goes into a reply address and finds the chat again.
+    `first_tried_at` is when the first attempt began that we know of; `written_at` is the same at every attempt, for
+    what must be the same letter however often it is sent.
     """
 
     id: UUID
@@ -260,6 +262,7 @@ class Outbound:
     chat_id: UUID | None = None  # ours, for programs that ask our API about it
     agent_name: str = ""
     is_by_person: bool = False
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class Webhook(ChannelBase):
         """Where there is no url, the program reads its answers from us: to store one is to deliver it."""
         message_id = str(outbound.id)
         if account.credentials.get("url"):
-            at, told = outbound.first_tried_at, _told(outbound)
+            at, told = outbound.written_at or outbound.first_tried_at, _told(outbound)
             await _post(account, egress, message_id, "message.created", at, told)
         return Sent(external_id=message_id)
 

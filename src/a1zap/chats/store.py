@@ -715,17 +715,20 @@ def open_content(sealer: Sealer, message_id: UUID, sealed: bytes) -> str:
     return sealer.open_text(sealed, table="messages", column="content_sealed", row=message_id)
 
 
-async def set_back(tx: Tx, message_id: UUID, status: str, attempts: int, now: datetime) -> None:
-    """An attempt ended without the message having left (`queued`), or with nobody knowing (`unknown`)."""
+async def set_back(
+    tx: Tx, message_id: UUID, status: str, attempts: int, now: datetime, *, began_at: datetime
+) -> None:
+    """An attempt, begun at `began_at`, ended without the message having left (`queued`), or with nobody knowing (`unknown`)."""
     await tx.run(
         """UPDATE messages SET status = $3, attempts = $4, status_updated_at = $5,
-                  first_tried_at = COALESCE(first_tried_at, $5)
+                  first_tried_at = COALESCE(first_tried_at, $6)
            WHERE owner_id = $1 AND id = $2 AND status IN ('queued', 'sending', 'unknown')""",
         tx.owner_id,
         message_id,
         status,
         attempts,
         now,
+        began_at,
     )
 
 

@@ -80,6 +80,7 @@ class _Attempt:
     channel: Channel
     account: ChannelAccount
     outbound: Outbound
+    began_at: datetime
     is_in_doubt: bool
     is_unknown: bool  # in doubt not by a crash alone: a provider was called, and how that ended nobody knows
     is_flagged: bool
@@ -164,6 +165,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         chat_id=row["chat_id"],
         agent_name=row["agent_name"] or "",
         is_by_person=row["sender_kind"] == "owner",
+        written_at=row["created_at"],
     )
     is_unknown = row["status"] == "unknown"
     return _Attempt(
@@ -171,6 +173,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         channel,
         account,
         outbound,
+        house.clock.now(),
         is_in_doubt=is_unknown or entry.tries > row["attempts"] + 1,
         is_unknown=is_unknown,
         is_flagged=row["possible_duplicate"],
@@ -248,7 +251,9 @@ async def _set_back(
     kept = "unknown" if attempt.is_in_doubt else status
     now = house.clock.now()
     async with house.db.owned(attempt.entry.owner_id) as tx:
-        await chats.set_back(tx, attempt.outbound.id, kept, attempt.entry.tries, now)
+        await chats.set_back(
+            tx, attempt.outbound.id, kept, attempt.entry.tries, now, began_at=attempt.began_at
+        )
         await channel_store.note_health(tx, attempt.account.id, _health("failing", str(error), now))
     house.health.pop(attempt.account.id, None)
     log.warning("delivery_set_back", entry=attempt.entry.id, status=kept, attempt=attempt.entry.attempt)

@@ -18,6 +18,7 @@ from tests.fakes.weather import FAIR, Weather
 from a1zap.agents.channel_store import read_channel_account
 from a1zap.agents.connect_channel import connect_channel
 from a1zap.agents.create_agent import create_agent
+from a1zap.channels.a1base import send as a1base_send
 from a1zap.channels.contract import Receipt, Status
 from a1zap.chats import store as chats
 from a1zap.delivery.deliver_message import Deliverer, deliver_message
@@ -162,6 +163,18 @@ async def test_a_lost_answer_is_asked_about_and_not_sent_again(way: Way, weather
     await way.deliver()
     row = await way.found(message_id)
     assert (way.taken, row["status"], row["flagged"], way.fake.asked) == (["Welcome"], "sent", False, 1)
+
+
+async def test_an_answer_that_was_waited_for_long_is_asked_about_from_when_the_attempt_began(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(a1base_send, "SEND_TIMEOUT_S", 1.3)
+    message_id = await way.write("Here it is")
+    await way.deliver(Weather(hang=1.0))
+    await way.deliver()
+    assert way.taken == ["Here it is"]
+    found = await way.found(message_id)
+    assert (found["status"], found["flagged"]) == ("sent", False)
 
 
 async def test_what_a_dead_worker_never_sent_is_sent_with_the_flag(way: Way):

@@ -96,7 +96,7 @@ async def compose_letter(account: ChannelAccount, outbound: Outbound) -> Letter:
         subject=_subject(outbound),
         text=f"{text}\n\n-- \n{signature}\n" if signature else f"{text}\n",
         html=_html(text, signature) if is_html else None,
-        at=outbound.first_tried_at,
+        at=outbound.written_at or outbound.first_tried_at,
         reply_to=reply_address(account.identity, outbound.chat_key),
         in_reply_to=in_reply_to,
         references=references,
