@@ -204,6 +204,7 @@ async def _sweep(house: House) -> None:
             async with house.db.standalone() as tx:
                 await tx.run("SELECT a1zap.sweep(interval '1 hour')")
                 await tx.run("SELECT a1zap.sweep_hooks(interval '30 days')")
+                await tx.run("SELECT a1zap.sweep_visits()")
 
 
 # ── owners and keys ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -61,6 +61,7 @@ def test_whoever_needs_no_credential_is_said_so():
         "/api/auth/sign-in",
         "/api/auth/sign-out",
         "/api/agents/{agent_id}/visitor",
+        "/api/agents/{agent_id}/visitors",
         "/api/files/{token}",
         "/healthz",
         "/readyz",

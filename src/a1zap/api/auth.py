@@ -18,6 +18,8 @@ from a1zap.accounts.model import Principal, Scope
 from a1zap.accounts.recognise import recognise_key, recognise_session, recognise_stack
 from a1zap.accounts.same_origin import SAFE_METHODS, is_same_origin
 from a1zap.accounts.tokens import SESSION_COOKIE, VISITOR_KEY_PURPOSE, TokenKind, verify_visitor
+from a1zap.accounts.visits import VISIT_KEY_PURPOSE, VISIT_PREFIX, verify_visit
+from a1zap.agents.chat_page_store import find_chat_page
 from a1zap.agents.store import find_agent_owner
 from a1zap.api.house import ApiHouse
 from a1zap.api.sight import see_chat
@@ -68,7 +70,7 @@ WritingVisitor = Annotated[Principal, Depends(signed_in("chats:write", visitors=
 
 async def recognise(house: ApiHouse, request: Request) -> Principal:
     """Who asks, by header or by cookie; also asked again while a live stream is being watched."""
-    token = _header_credential(request)
+    token = header_credential(request)
     if token is not None:
         return await _by_header(house, token)
     candidates = await _by_cookies(house, request)
@@ -104,7 +106,32 @@ async def recognise_visitor(house: ApiHouse, token: str) -> Principal:
     )
 
 
-def _header_credential(request: Request) -> str | None:
+async def recognise_visit(house: ApiHouse, token: str) -> Principal:
+    """The visitor of a chat page on some other site.
+
+    Raises:
+        NotSignedIn: no token of ours, expired, ended, or the agent is not open to everybody any more.
+    """
+    visit = verify_visit(house.keyring.master.derive(VISIT_KEY_PURPOSE), token, house.clock.now())
+    async with house.db.standalone() as tx:
+        page = await find_chat_page(tx, visit.agent_id, visit.visit_id)
+    if page is None or (page.owner_id, page.account_id) != (visit.owner_id, visit.account_id):
+        raise NotSignedIn("this chat is not open to visitors")
+    if page.has_ended:
+        raise NotSignedIn("this visit has ended: open the chat anew")
+    if not page.is_public:
+        raise NotSignedIn("this chat is not open to visitors")
+    return Principal(
+        "visitor",
+        visit.owner_id,
+        _VISITOR_SCOPES,
+        credential_id=visit.visit_id,
+        agent_id=visit.agent_id,
+        visitor=str(visit.address_id),
+    )
+
+
+def header_credential(request: Request) -> str | None:
     headers = request.headers
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -118,6 +145,8 @@ def _header_credential(request: Request) -> str | None:
 async def _by_header(house: ApiHouse, token: str) -> Principal:
     if token.startswith(TokenKind.API_KEY.value):
         return await recognise_key(house.db, token, house.clock.now())
+    if token.startswith(VISIT_PREFIX):
+        return await recognise_visit(house, token)
     if token.startswith("a1v_"):
         return await recognise_visitor(house, token)
     if house.stack is None:

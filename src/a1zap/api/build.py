@@ -17,12 +17,15 @@ from a1zap.api import (
     keys,
     knowledge,
     sign_in,
+    signs,
     turns,
     usage,
     visitors,
+    visits,
     webhook_endpoints,
 )
 from a1zap.api.bodies import BodiesHeld
+from a1zap.api.cross_origin import CrossOrigin
 from a1zap.api.describe import TITLE, describe
 from a1zap.api.edge import Edge
 from a1zap.api.house import ApiHouse
@@ -35,6 +38,7 @@ from a1zap.intake.receive_webhook import Owners
 _RESOURCES = (
     chat,
     chats,
+    signs,
     files,
     turns,
     agents,
@@ -45,6 +49,7 @@ _RESOURCES = (
     usage,
     sign_in,
     visitors,
+    visits,
     health,
 )
 
@@ -63,6 +68,7 @@ def build_api(house: ApiHouse) -> FastAPI:
         is_https=house.settings.base_url.startswith("https://"),
         file_bytes_max=house.files.limits.file_max,
     )
+    app.add_middleware(CrossOrigin, house=house)
     return app
 
 

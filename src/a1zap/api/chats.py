@@ -29,6 +29,7 @@ from a1zap.api.sight import person_of, see_agent, see_chat
 from a1zap.attachments.model import FILES_A_MESSAGE_MAX
 from a1zap.chats import store
 from a1zap.chats.model import Chat
+from a1zap.chats.reading_store import count_unread, read_so_far
 from a1zap.delivery.write_as_owner import write_as_owner
 from a1zap.live.store import last_event_id as newest_event_id
 from a1zap.turns.take_over import release, take_over
@@ -50,9 +51,14 @@ class OwnersMessageWanted(Wanted):
 class ChatNowShape(ChatShape):
     """A chat, and where its events are."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE_CHAT, "last_event_id": "43"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**EXAMPLE_CHAT, "last_event_id": "43", "other_read_seq": 2}]}
+    )
 
     last_event_id: str = Field(description="Watch the chat's events from here, and you miss none.")
+    other_read_seq: int = Field(
+        description="Up to which message the other side has read. An agent reads by answering."
+    )
 
 
 @router.get("/api/agents/{agent_id}/conversations")
@@ -76,18 +82,27 @@ async def list_conversations(
         found = await store.list_chats(
             tx, sealer, agent.id, before=before, count=limit + 1, person_id=person_id
         )
+        unread = await count_unread(tx, [chat.id for chat in found], person_id=person_id)
     last = found[limit - 1] if len(found) > limit else None
     cursor_of_last = None if last is None else spell_cursor(last.last_message_at, last.id)
-    return [ChatShape.of(chat) for chat in page_of(request, response, found, limit, cursor_of_last)]
+    page = page_of(request, response, found, limit, cursor_of_last)
+    return [ChatShape.of(chat, unread.get(chat.id)) for chat in page]
 
 
 @router.get("/api/chats/{chat_id}")
 async def read_chat(chat_id: str, house: House, who: ReadingVisitor) -> ChatNowShape:
     """One chat."""
     async with house.db.owned(who.owner_id) as tx:
-        chat = await see_chat(tx, await house.keyring.sealer(tx), who, chat_id)
+        sealer = await house.keyring.sealer(tx)
+        chat = await see_chat(tx, sealer, who, chat_id)
         newest = await newest_event_id(tx, chat.id)
-    return ChatNowShape(**ChatShape.of(chat).model_dump(), last_event_id=str(newest))
+        unread = await count_unread(tx, [chat.id], person_id=await person_of(tx, sealer, who))
+        so_far = await read_so_far(tx, chat.id)
+    return ChatNowShape(
+        **ChatShape.of(chat, unread.get(chat.id)).model_dump(),
+        last_event_id=str(newest),
+        other_read_seq=so_far.by_people if who.visitor is None else so_far.by_owner,
+    )
 
 
 @router.get("/api/chats/{chat_id}/messages")
@@ -184,7 +199,8 @@ async def watch_a_chat(
 ) -> Response:
     """What happens in a chat, as it happens; without `Last-Event-ID`, from now on.
 
-    Events: message.accepted, typing, token, message.created, message.status, turn.completed, chat.changed, error.
+    Events: message.accepted, typing, token, message.created, message.status, turn.completed, chat.changed, chat.read,
+    error. `typing` says who: the agent, or a person of the other side (user, owner), and whether they still do.
     """
     async with house.db.owned(who.owner_id) as tx:
         chat = await see_chat(tx, await house.keyring.sealer(tx), who, chat_id)

@@ -34,10 +34,11 @@ from a1zap.api.server_protocol import Closing
 from a1zap.api.shapes import ChatShape, MessageShape, turn_for
 from a1zap.chats import store as chats
 from a1zap.chats.model import Message
+from a1zap.chats.reading_store import read_so_far
 from a1zap.db.pool import DatabaseUnavailable, Tx
 from a1zap.kit.crypto import Sealer
 from a1zap.kit.errors import Rejected, Unavailable
-from a1zap.live.announce import chat_topic
+from a1zap.live.announce import Side, chat_topic, typing_topic
 from a1zap.live.model import Draft, LiveEvent
 from a1zap.live.store import events_after, read_draft
 
@@ -104,6 +105,15 @@ class Watcher:
         self.is_content = False
         self.has_more = False
 
+    @property
+    def other_side(self) -> Side:
+        return "user" if self._who.visitor is None else "owner"
+
+    def typing(self, *, is_typing: bool) -> bytes:
+        """The frame that says that a person on the other side types. It has no id: there is no coming back to it."""
+        told = {"chat_id": self._chat_id, "by": self.other_side, "is_typing": is_typing}
+        return frame("typing", told)
+
     async def look(self) -> bytes:
         async with self._house.db.owned(self._who.owner_id) as tx:
             sealer = await self._house.keyring.sealer(tx)
@@ -162,6 +172,11 @@ class Watcher:
                 return await self._tell_turn(tx, event)
             case "chat.changed":
                 return await self._tell_chat(tx, sealer, event)
+            case "chat.read":
+                self._pass(event)
+                so_far = await read_so_far(tx, self._chat_id)
+                told = {"chat_id": self._chat_id, "by": "owner", "seq": so_far.by_owner}
+                return [self._frame(event.kind, told)]
             case "typing" | "error":
                 self._pass(event)
                 return []
@@ -210,7 +225,9 @@ class Watcher:
             return []
         if place.turn != turn:
             self._place = place = Place(place.event_id, turn, 0, _checksum(""))
-            frames.append(self._frame("typing", {"turn_id": turn_id, "chat_id": self._chat_id}))
+            frames.append(
+                self._frame("typing", {"turn_id": turn_id, "chat_id": self._chat_id, "by": "agent"})
+            )
         is_continued = len(text) >= place.offset and _checksum(text[: place.offset]) == place.checksum
         offset = place.offset if is_continued else 0
         if is_continued and len(text) == offset:
@@ -273,7 +290,12 @@ async def _watch(
     loop = asyncio.get_running_loop()
     told_s = checked_s = loop.time()
     yield _BEGIN
-    with house.wakeups.waiting_for(chat_topic(chat_id)) as woken:
+    other = watcher.other_side
+    with (
+        house.wakeups.waiting_for(chat_topic(chat_id)) as woken,
+        house.wakeups.waiting_for(typing_topic(chat_id, other, is_typing=True)) as began,
+        house.wakeups.waiting_for(typing_topic(chat_id, other, is_typing=False)) as ended,
+    ):
         closing.waiting.add(woken)
         try:
             while not closing.is_set:
@@ -282,7 +304,7 @@ async def _watch(
                 if now_s - checked_s >= RECHECK_S:
                     await recheck()
                     checked_s = now_s
-                news = await _look(watcher)
+                news = _typing(watcher, began, ended) + await _look(watcher)
                 if news:
                     told_s = now_s
                     yield news
@@ -300,6 +322,16 @@ async def _watch(
             yield frame("error", problem_of(error))
         finally:
             closing.waiting.discard(woken)
+
+
+def _typing(watcher: Watcher, began: asyncio.Event, ended: asyncio.Event) -> bytes:
+    """Who has begun and stopped since the last look has stopped."""
+    if not began.is_set() and not ended.is_set():
+        return b""
+    is_typing = not ended.is_set()
+    began.clear()
+    ended.clear()
+    return b"" if watcher.ends is not None else watcher.typing(is_typing=is_typing)
 
 
 async def _look(watcher: Watcher) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from a1zap.accounts.model import Principal
+from a1zap.agents.channel_store import find_agent_on_channel
 from a1zap.api.auth import House, WritingVisitor
 from a1zap.api.file_shapes import FileShape
 from a1zap.api.house import ApiHouse
@@ -24,8 +26,10 @@ from a1zap.attachments.sealed_blob import read_sealed
 from a1zap.attachments.sniff import UNKNOWN
 from a1zap.attachments.store import find_attachment_owner, read_attachment
 from a1zap.attachments.take_upload import UNSENT_MAX, Upload, take_upload
+from a1zap.channels.web import takes_files
+from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
-from a1zap.kit.errors import NotFound
+from a1zap.kit.errors import NotAllowed, NotFound
 
 router: APIRouter = new_router("files")
 
@@ -70,6 +74,8 @@ async def upload_a_file(agent_id: str, request: Request, house: House, who: Writ
     await hold_visitor_to_rate(house, who)
     async with house.db.owned(who.owner_id) as tx:
         agent = await see_agent(tx, who, agent_id)
+        if who.visitor is not None:
+            await _check_files_wanted(tx, await house.keyring.sealer(tx), agent.id)
     part = await read_file_part(request.headers.get("content-type", ""), request.stream())
     limits = house.files.limits
     is_visitor = who.visitor is not None
@@ -122,6 +128,17 @@ async def read_a_file(token: str, request: Request, house: House) -> Response:
 def uploader_of(who: Principal) -> str:
     """Who an upload belongs to, until it is sent."""
     return who.visitor or OWNERS_SIDE
+
+
+async def _check_files_wanted(tx: Tx, sealer: Sealer, agent_id: UUID) -> None:
+    """Visitors send files where the chat page's owner wants them.
+
+    Raises:
+        NotAllowed: not here.
+    """
+    found = await find_agent_on_channel(tx, sealer, agent_id, kind="web")
+    if found is not None and any(not takes_files(account) for account in found[1]):
+        raise NotAllowed("this chat takes no files")
 
 
 async def _content(house: ApiHouse, sealer: Sealer, key: str, headers: dict[str, str]) -> Response:

@@ -15,6 +15,9 @@ from a1zap.kit.errors import OverLimit
 
 VISITOR_EVERY, VISITOR_BURST = timedelta(seconds=1), 10
 NEW_VISITOR_EVERY, NEW_VISITOR_BURST = timedelta(seconds=5), 30
+IDENTIFIED_EVERY, IDENTIFIED_BURST = timedelta(seconds=2), 20
+TYPING_EVERY, TYPING_BURST = timedelta(seconds=1), 5
+READ_EVERY, READ_BURST = timedelta(seconds=0.5), 20
 SIGN_IN_ADDRESS_EVERY, SIGN_IN_ADDRESS_BURST = timedelta(seconds=10), 10
 SIGN_IN_CLIENT_EVERY, SIGN_IN_CLIENT_BURST = timedelta(seconds=2), 30
 

@@ -67,6 +67,7 @@ EXAMPLE_CHAT: dict[str, Any] = {
     "service": "api",
     "status": "agent",
     "message_count": 2,
+    "unread_count": 1,
     "waiting_since": None,
     "last_message_at": "2026-11-23T09:15:01Z",
     "created_at": "2026-11-23T09:15:00Z",
@@ -193,13 +194,18 @@ class ChatShape(Shape):
         description="Who has it: the agent; a person (human); or it waits for one (escalated)."
     )
     message_count: int
+    unread_count: int | None = Field(
+        None,
+        description="Messages of the other side that yours has not read, 100 at most; null where it was not counted.",
+    )
     waiting_since: datetime | None = Field(description="When the oldest unanswered message came.")
     last_message_at: datetime
     created_at: datetime
 
     @staticmethod
-    def of(chat: Chat) -> ChatShape:
+    def of(chat: Chat, unread_count: int | None = None) -> ChatShape:
         return ChatShape(
+            unread_count=unread_count,
             id=chat.id,
             agent_id=chat.agent_id,
             channel_account_id=chat.channel_account_id,

@@ -8,6 +8,7 @@ from a1zap.channels.a1base.channel import A1Base
 from a1zap.channels.contract import Channel
 from a1zap.channels.email.channel import Email
 from a1zap.channels.pulled import Pulled
+from a1zap.channels.web import Web
 from a1zap.channels.webhook import Webhook
 from a1zap.channels.whatsapp.channel import WhatsApp
 
@@ -21,7 +22,7 @@ def shipped_channels() -> Mapping[str, Channel]:
         Email(),
         Webhook(),
         WhatsApp(),
-        Pulled("web", stale_after_s=3600.0),
+        Web(),
         Pulled("api", stale_after_s=3600.0),
     )
     return {channel.kind: channel for channel in channels}

@@ -1,4 +1,4 @@
-"""Web chat and the chat API: the other side asks us, so there is nothing to sign, parse or send."""
+"""What web chat and the chat API share: the other side asks us, so there is nothing to sign, parse or send."""
 
 from __future__ import annotations
 

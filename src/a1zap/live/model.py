@@ -13,6 +13,7 @@ EventKind = Literal[
     "typing",
     "turn.completed",
     "chat.changed",
+    "chat.read",
     "error",
 ]
 
