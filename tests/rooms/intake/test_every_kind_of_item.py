@@ -321,17 +321,19 @@ async def test_a_dead_address_is_not_written_to_until_somebody_writes_from_it(ma
     drum = Drum()
     b = await band(make_house, drum, work=True)
     await b.hear(say("hello", chat="m1"))
-    (row,) = await b.until(
+    row, *_ = await b.until(
         "SELECT external_id FROM messages WHERE direction = 'outbound' AND status = 'sent'"
     )
+    await b.hear(say("somebody else", chat="m2", address="+2"))
     now = datetime.now(UTC)
 
     async def dead() -> str | None:
-        (found,) = await b.house.as_admin("SELECT dead_because FROM user_addresses")
-        return found["dead_because"]
+        found = await b.house.as_admin("SELECT dead_because FROM user_addresses ORDER BY id")
+        assert found[1]["dead_because"] is None  # nobody else's
+        return found[0]["dead_because"]
 
-    forged = Receipt("never-sent", Status.FAILED, now, error="550 gone", dead_address="+1")
-    await b.hear(forged)
+    await b.hear(Receipt("never-sent", Status.FAILED, now, error="550 gone", dead_address="+1"))
+    await b.hear(Receipt(row["external_id"], Status.READ, now, dead_address="+2"))
     assert await dead() is None
     await b.hear(Receipt(row["external_id"], Status.FAILED, now, error="550 gone", dead_address="+1"))
     assert await dead() == "550 gone"
