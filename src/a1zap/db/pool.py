@@ -30,6 +30,16 @@ TRANSIENT = (
     OSError,
 )
 
+# What the very same statements may well not meet a moment later: a deadlock, a full disk, an end of patience.
+PASSING = (
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.LockNotAvailableError,
+    TimeoutError,
+    OSError,
+)
+
 
 class DatabaseUnavailable(Unavailable):
     title = "Database unavailable"

@@ -11,14 +11,15 @@ from a1zap.agents import channel_store
 from a1zap.attachments.stage import stage_files
 from a1zap.channels.contract import Amendment, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
 from a1zap.chats import store as chats
-from a1zap.chats.model import Hop
-from a1zap.db.pool import Tx
+from a1zap.chats.model import AlreadyKnown, Hop
+from a1zap.db.pool import PASSING, Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.intake.accept_inbound import accept_inbound
 from a1zap.intake.accept_receipt import accept_receipt
 from a1zap.intake.desk import Desk
 from a1zap.intake.opened import Opened
 from a1zap.kit.crypto import Sealer
+from a1zap.kit.errors import Unavailable
 from a1zap.live.announce import announce
 from a1zap.live.store import record_event
 from a1zap.people import store as people
@@ -56,6 +57,39 @@ async def accept_item(
             await _relink(tx, opened, item)
         case Unread():
             await keep_unread(tx, opened.sealer, opened.account, item.raw, item.reason)
+
+
+def is_passing(error: Exception) -> bool:
+    """Would the very same perhaps be stored a moment later? Then the provider is to come again."""
+    return isinstance(error, (Unavailable, *PASSING))
+
+
+async def accept_alone(desk: Desk, opened: Opened, item: Item, raw: bytes | None) -> None:
+    """Store one part in a transaction of its own; one that can never be stored is kept as unread.
+
+    Refusing it would make the provider send the whole delivery again, for days. It is tried twice, because what
+    somebody else does at the same moment may be in its way once.
+    """
+    owner_id = opened.account.owner_id
+    failed = None
+    for _ in range(2):
+        try:
+            async with desk.db.owned(owner_id) as tx:
+                await accept_item(tx, desk, opened, item, raw)
+        except AlreadyKnown:
+            log.info("delivery_repeated", owner_id=str(owner_id))
+        except Exception as error:
+            if is_passing(error):
+                raise
+            failed = type(error).__name__
+            continue
+        return
+    log.error(
+        "item_not_stored", channel_account_id=str(opened.account.id), item=type(item).__name__, error=failed
+    )
+    whole = item.raw if isinstance(item, Unread) else repr(item).encode("utf-8", "backslashreplace")
+    async with desk.db.owned(owner_id) as tx:
+        await keep_unread(tx, opened.sealer, opened.account, whole, f"it could not be stored: {failed}")
 
 
 async def keep_unread(tx: Tx, sealer: Sealer, account: ChannelAccount, raw: bytes, reason: str) -> None:

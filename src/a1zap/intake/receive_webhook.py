@@ -21,7 +21,7 @@ from a1zap.agents import store as agents
 from a1zap.channels.contract import ChannelAccount, Item, Posted, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
 from a1zap.db.pool import Tx
-from a1zap.intake.accept_item import accept_item
+from a1zap.intake.accept_item import accept_alone, accept_item, is_passing
 from a1zap.intake.desk import Desk
 from a1zap.intake.keep_delivery import keep_delivery
 from a1zap.intake.opened import Opened
@@ -228,18 +228,18 @@ async def _receive(
             opened = await _open(tx, desk, agent_id, account_id, delivery)
             if is_shared:
                 opened = (opened[0], [i for i in opened[1] if not _is_anothers(i)])
-            await _accept(tx, desk, *opened, delivery.posted.raw, count=1)
+            for item in opened[1][:1]:
+                await accept_item(tx, desk, opened[0], item, delivery.posted.raw)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(owner_id))
-    # What else a delivery held stands alone: one that is known already must not undo the others.
-    if opened is None:
-        return
-    for item in opened[1][1:]:
-        try:
-            async with desk.db.owned(owner_id) as tx:
-                await _accept(tx, desk, opened[0], [item], None, count=1)
-        except AlreadyKnown:
-            log.info("delivery_repeated", owner_id=str(owner_id))
+    except Exception as error:
+        if opened is None or is_passing(error):
+            raise
+        await accept_alone(desk, opened[0], opened[1][0], delivery.posted.raw)
+    # What else a delivery held stands alone: one that is known already, or never to be stored, must not undo the others.
+    if opened is not None:
+        for item in opened[1][1:]:
+            await accept_alone(desk, opened[0], item, None)
 
 
 def _is_anothers(item: Item) -> bool:
@@ -265,6 +265,10 @@ async def _open(
         items = channel.parse_posted(account, delivery.posted, now)
     except Malformed as error:
         items = [Unread(str(error), delivery.posted.raw)]
+    except Exception as error:  # noqa: BLE001 - whatever it is, the bytes are kept
+        # A bug of ours, and the same at every try: the provider need not send it for days until it is mended.
+        log.error("delivery_not_read", channel=account.kind, error=type(error).__name__)
+        items = [Unread(f"it could not be read: {type(error).__name__}", delivery.posted.raw)]
     read_s = desk.clock.monotonic_s()
     hops = (
         Hop(
@@ -303,11 +307,6 @@ def _authentic(
     raise NotConfigured(
         "no secret is configured to check this delivery with: connect the channel with its api_secret"
     )
-
-
-async def _accept(tx: Tx, desk: Desk, opened: Opened, items: Items, raw: bytes | None, *, count: int) -> None:
-    for item in items[:count]:
-        await accept_item(tx, desk, opened, item, raw)
 
 
 def _refuse_like_a_stranger(desk: Desk, delivery: Delivery) -> None:
