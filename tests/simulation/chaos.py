@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,17 +29,17 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
-from tests.fakes.a1base import KEY, ROUGH, SECRET, Account, FakeA1Base, Weather
+from tests.fakes.weather import SendCall
+from tests.simulation.channels import LINES
 from tests.simulation.forks import Child, Forks, Order
 from tests.simulation.instruments import DOOMS, BusyFile, make_busy_file
 from tests.simulation.judge import Evidence, Inbound, Outbound, TurnRow, Verdict, judge, serials_of, shown
+from tests.simulation.lines import Line
 from tests.simulation.restating_model import RestatingModel
-from tests.simulation.traffic import Chat, Traffic
+from tests.simulation.traffic import Traffic
 
 from a1zap.accounts.create_owner import create_owner
 from a1zap.accounts.keys import Keyring
-from a1zap.agents.connect_channel import connect_channel
-from a1zap.agents.create_agent import create_agent
 from a1zap.app import open_house
 from a1zap.chats import store as chats_store
 from a1zap.db.embedded import EmbeddedServer, restart_embedded, start_embedded, stop_embedded
@@ -57,6 +57,7 @@ class Plan:
     """What a run is made of. A cycle is one kill -9 of a process that had work in hand."""
 
     seed: int = 1
+    channels: Sequence[str] = ("a1base",)
     cycles: int = 200
     server_every: int = 10  # each so many cycles it is the server's turn
     database_restarts: int = 20
@@ -70,7 +71,6 @@ class Plan:
     time_max_s: float = 110.0
     mutant: str = ""
     stop_at_first: bool = False  # for mutants: one broken promise is enough
-    weather: Weather = ROUGH
     fsync: bool = False  # of the run's own PostgreSQL
     is_kept: bool = False  # is the folder with the logs left where it is?
 
@@ -81,7 +81,7 @@ class _Run:
 
     plan: Plan
     house: _Processes
-    provider: FakeA1Base
+    lines: Sequence[Line]
     traffic: Traffic
     witness: _Witness
     database: EmbeddedServer | None  # where it is this run's own
@@ -92,6 +92,9 @@ class _Run:
     def cycles(self) -> int:
         return sum(self.kills.values())
 
+    def calls(self) -> list[SendCall]:
+        return [call for line in self.lines for call in line.calls]
+
     async def restart_database(self) -> None:
         """Stopped with no time to write anything down; it comes back through crash recovery."""
         assert self.database is not None, "a database that others use is not restarted"
@@ -101,10 +104,11 @@ class _Run:
 
     async def verdict(self, *, is_over: bool) -> Verdict:
         # Taken before the tables are looked at: what was acknowledged or called by now must be in there.
-        said = [replace(one) for one in self.traffic.said]
-        calls = [replace(one) for one in self.provider.calls]
+        said, told = ([replace(one) for one in some] for some in (self.traffic.said, self.traffic.told))
+        calls = [replace(call) for call in self.calls()]
         evidence = await self.witness.look()
-        evidence.said, evidence.calls, evidence.calls_since = said, calls, list(self.provider.calls)
+        evidence.said, evidence.told, evidence.calls, evidence.calls_since = said, told, calls, self.calls()
+        evidence.complaints = [complaint for line in self.lines for complaint in line.complaints]
         evidence.deaths = dict(self.house.deaths)
         evidence.restarts = list(self.restarts)
         evidence.refused = list(self.traffic.refused)
@@ -250,11 +254,8 @@ _WITNESS_SQL = """
 class _Witness:
     """Reads the tables as the owner does, and what only an administrator sees."""
 
-    def __init__(
-        self, db: Database, admin_url: str, keyring: Keyring, owner_id: UUID, names: dict[str, str]
-    ) -> None:
-        self._db, self._admin_url, self._keyring = db, admin_url, keyring
-        self._owner_id, self._name_of_thread = owner_id, names
+    def __init__(self, db: Database, admin_url: str, keyring: Keyring, owner_id: UUID) -> None:
+        self._db, self._admin_url, self._keyring, self._owner_id = db, admin_url, keyring, owner_id
 
     async def begin(self) -> None:
         connection = await asyncpg.connect(self._admin_url)
@@ -267,21 +268,19 @@ class _Witness:
         evidence = Evidence()
         async with self._db.owned(self._owner_id) as tx:
             sealer = await self._keyring.sealer(tx)
-            # Turns before messages before chats: whatever is named by then is there by now.
+            # Turns before messages: whatever is named by then is there by now.
             turns = await tx.rows(
                 "SELECT chat_id, from_seq, to_seq, status FROM turns WHERE owner_id = $1", self._owner_id
             )
             rows = await tx.rows(
                 """SELECT id, chat_id, seq, direction, sender_kind, content_sealed, external_id, status,
-                          possible_duplicate, attempts, error FROM messages WHERE owner_id = $1 ORDER BY chat_id, seq""",
+                          possible_duplicate, attempts, error
+                   FROM messages WHERE owner_id = $1 ORDER BY chat_id, seq""",
                 self._owner_id,
             )
-            names = await self._chat_names(tx, sealer)
-        evidence.turns = [
-            TurnRow(names[r["chat_id"]], r["from_seq"], r["to_seq"], r["status"]) for r in turns
-        ]
+        evidence.turns = [TurnRow(str(r["chat_id"]), r["from_seq"], r["to_seq"], r["status"]) for r in turns]
         opened = [
-            (r, names[r["chat_id"]], chats_store.open_content(sealer, r["id"], r["content_sealed"]))
+            (r, str(r["chat_id"]), chats_store.open_content(sealer, r["id"], r["content_sealed"]))
             for r in rows
         ]
         evidence.inbound = [
@@ -298,16 +297,6 @@ class _Witness:
     async def left(self) -> dict[str, int]:
         return (await self._behind_the_walls(steps=False))[1]
 
-    async def _chat_names(self, tx: Any, sealer: Any) -> dict[UUID, str]:
-        rows = await tx.rows("SELECT id, external_id_sealed FROM chats WHERE owner_id = $1", self._owner_id)
-        opened = {
-            r["id"]: sealer.open_text(
-                r["external_id_sealed"], table="chats", column="external_id_sealed", row=r["id"]
-            )
-            for r in rows
-        }
-        return {chat_id: self._name_of_thread[thread] for chat_id, thread in opened.items()}
-
     async def _behind_the_walls(
         self, *, steps: bool = True
     ) -> tuple[list[tuple[UUID, str, str]], dict[str, int]]:
@@ -321,6 +310,10 @@ class _Witness:
             row = await connection.fetchrow(
                 """SELECT (SELECT count(*) FROM pgmq.q_turns) AS turns,
                           (SELECT count(*) FROM pgmq.q_deliveries) AS deliveries,
+                          (SELECT count(*) FROM pgmq.q_intakes) AS intakes,
+                          (SELECT count(*) FROM raw_deliveries WHERE read_at IS NULL) AS unread_raw_deliveries,
+                          (SELECT count(*) FROM early_receipts r JOIN messages m USING (owner_id, channel_account_id, external_id)
+                           WHERE m.direction = 'outbound') AS early_receipts,
                           (SELECT count(*) FROM dead_letters) AS dead_letters,
                           (SELECT count(*) FROM unread_deliveries) AS unread_deliveries"""
             )
@@ -340,6 +333,7 @@ def _outbound(row: Any, chat: str, text: str) -> Outbound:
         sender_kind=row["sender_kind"],
         attempts=row["attempts"],
         error=row["error"],
+        external_id=row["external_id"],
     )
 
 
@@ -355,7 +349,7 @@ async def run_chaos(
 ) -> Verdict:
     """Do it, and judge. `database`: (app's, administrator's) address; without it a PostgreSQL is made for the run."""
     began_s = time.monotonic()
-    say({"plan": {name: value for name, value in asdict(plan).items() if name != "weather"}})
+    say({"plan": asdict(plan)})
     async with AsyncExitStack() as stack:
         forks = forks or await stack.enter_async_context(Forks())
         run = await stack.enter_async_context(_prepared(plan, forks, database))
@@ -384,6 +378,7 @@ async def run_chaos(
         say(
             {
                 "seed": plan.seed,
+                "channels": plan.channels,
                 "mutant": plan.mutant,
                 "kills": kills,
                 "havoc_s": round(havoc_s, 1),
@@ -459,7 +454,7 @@ async def _drained(run: _Run) -> float | None:
 
 @asynccontextmanager
 async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) -> AsyncIterator[_Run]:
-    """Database, owner, two agents with a number each, provider, model, people; then the processes."""
+    """Database, owner, agents with their channels, providers, model, people; then the processes."""
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="a1zap-chaos-"))
         if not plan.is_kept:
@@ -479,19 +474,14 @@ async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) 
                 server.url(user="postgres", database=DATABASE),
             )
             await migrate(database[1])
-        accounts = {
-            "acc-recalls": Account(),
-            "acc-forgets": Account(tells_message_id=True, has_recent=False),
-        }
         model = await stack.enter_async_context(RestatingModel(seed=plan.seed))
-        provider = FakeA1Base(seed=plan.seed, weather=plan.weather, accounts=accounts)
-        await stack.enter_async_context(provider)
-        owner_id, agents = await _furnish(folder, database[0], provider)
-        chats = _chats(plan, agents)
+        lines = [LINES[kind](seed=plan.seed) for kind in plan.channels]
+        for line in lines:
+            await stack.enter_async_context(line)
+        owner_id = await _furnish(folder, database[0], lines)
         port = _free_port()
-        traffic = Traffic(f"http://127.0.0.1:{port}", provider, chats, seed=plan.seed)
+        traffic = Traffic(f"http://127.0.0.1:{port}", lines, hot=plan.hot, cold=plan.cold, seed=plan.seed)
         stack.push_async_callback(traffic.close)
-        provider.on_taken = traffic.on_taken
         environment = {
             **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")},
             "A1ZAP_DATA_DIR": str(folder),
@@ -514,14 +504,14 @@ async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) 
         db = await Database.open(database[0], connections_max=2, connections_min=0)
         stack.push_async_callback(db.close)
         keyring = Keyring(load_or_create_master_key(folder, None))
-        witness = _Witness(db, database[1], keyring, owner_id, {c.thread_id: c.name for c in chats})
+        witness = _Witness(db, database[1], keyring, owner_id)
         await witness.begin()
         await house.start()
-        yield _Run(plan, house, provider, traffic, witness, server)
+        yield _Run(plan, house, lines, traffic, witness, server)
 
 
-async def _furnish(folder: Path, url: str, provider: FakeA1Base) -> tuple[UUID, dict[str, tuple[str, str]]]:
-    """An owner and an agent for each of the provider's accounts: {account id: (agent id, its number)}."""
+async def _furnish(folder: Path, url: str, lines: Sequence[Line]) -> UUID:
+    """An owner, and an agent for each account of each line."""
     settings = Settings(data_dir=folder, is_demo_wanted=False)
     async with open_house(settings, database_url=url) as house:
         owner_id = await create_owner(
@@ -532,60 +522,9 @@ async def _furnish(folder: Path, url: str, provider: FakeA1Base) -> tuple[UUID, 
             password=None,
             plan_id="enterprise",
         )
-        agents: dict[str, tuple[str, str]] = {}
-        for n, account_id in enumerate(provider.accounts):
-            agent = await create_agent(
-                house.db,
-                house.keyring,
-                owner_id=owner_id,
-                actor="test",
-                name=f"Agent {n}",
-                agent_type="work",
-                message_settings={"settle_s": 0},
-            )
-            number = f"+1999000{n:04}"
-            await connect_channel(
-                house.db,
-                house.keyring,
-                house.channels["a1base"],
-                owner_id=owner_id,
-                agent_id=agent.id,
-                settings={
-                    "number": number,
-                    "account_id": account_id,
-                    "api_key": KEY,
-                    "api_secret": SECRET,
-                    "base_url": provider.base_url,
-                },
-                actor="test",
-            )
-            agents[account_id] = (str(agent.id), number)
-    return owner_id, agents
-
-
-def _chats(plan: Plan, agents: dict[str, tuple[str, str]]) -> list[Chat]:
-    """Hot ones, which always have more to say, and cold ones; half of them with each account."""
-    made: list[Chat] = []
-    for n in range(plan.hot + plan.cold):
-        is_hot = n < plan.hot
-        account_id = list(agents)[n % len(agents)]
-        agent_id, number = agents[account_id]
-        is_group = n == 1
-        made.append(
-            Chat(
-                name=f"c{n}",
-                thread_id=f"thread-{n}",
-                people=[f"+4917{n:03}{i:05}" for i in range(3 if is_group else 1)],
-                agent_id=agent_id,
-                account_id=account_id,
-                our_number=number,
-                limit=6 if is_hot else 2,
-                weight=8.0 if is_hot else 1.0,
-                is_group=is_group,
-                has_echo=account_id == "acc-recalls",
-            )
-        )
-    return made
+        for line in lines:
+            await line.connect(house, owner_id)
+    return owner_id
 
 
 def _free_port() -> int:
@@ -603,6 +542,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--channels", default="a1base", help="with commas between: " + ", ".join(LINES))
     options.add_argument("--cycles", type=int, default=200)
     options.add_argument("--deliveries", type=int, default=3000)
     options.add_argument("--restarts", type=int, default=20)
@@ -613,6 +553,7 @@ def main() -> None:
     given = options.parse_args()
     plan = Plan(
         seed=given.seed,
+        channels=tuple(given.channels.split(",")),
         cycles=given.cycles,
         deliveries_min=given.deliveries,
         database_restarts=given.restarts,

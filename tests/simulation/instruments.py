@@ -1,7 +1,7 @@
 """What is built into a process under test so that it can be watched and die at a chosen point. Nothing else changes.
 
-* how many turns and deliveries it has in hand, in shared memory: a kill counts only if it hit somebody at work
-* who calls, as a header of each request: an extra call of the provider can be laid at the door of a dead process
+* how many turns, deliveries and mails to read it has in hand, in shared memory: a kill counts only if it hit somebody at work
+* who calls, as a header of each request and mail: an extra call of the provider can be laid at the door of a dead process
 * pauses that end soon: a claim that was killed counts as one that failed, and in here most are killed
 * its doom: kill -9 by its own hand at the n-th claim, commit (before it, in the middle, after it) or send call
 """
@@ -22,6 +22,8 @@ from typing import Any
 import asyncpg
 
 from a1zap import app
+from a1zap.channels.email.out import smtp
+from a1zap.channels.email.out.compose import Letter
 from a1zap.kit.egress import Egress
 from a1zap.queue import store
 
@@ -88,11 +90,13 @@ def install(name: str, busy_file: Path, slot: int, doom: tuple[str, int] | None)
         instruments = _Instruments(mmap.mmap(file.fileno(), 4 * SLOTS), slot, doom)
     app.take_turn = instruments.counted(app.take_turn)  # type: ignore[assignment]
     app.deliver_message = instruments.counted(app.deliver_message)  # type: ignore[assignment]
+    app.read_delivery = instruments.counted(app.read_delivery)  # type: ignore[assignment]
     policy_of = app.lane_policy
     app.lane_policy = lambda settings: replace(policy_of(settings), backoff_max_s=PAUSE_MAX_S)
     _watch_claims(instruments)
     _watch_commits(instruments)
     _sign_calls(instruments, name)
+    _sign_mails(instruments, name)
 
 
 def _watch_claims(instruments: _Instruments) -> None:
@@ -140,6 +144,17 @@ def _sign_calls(instruments: _Instruments, name: str) -> None:
         return await request(self, method, url, **more)
 
     Egress.request = request_signed  # type: ignore[method-assign]
+
+
+def _sign_mails(instruments: _Instruments, name: str) -> None:
+    mail_bytes = smtp.mail_bytes
+
+    def mail_bytes_signed(letter: Letter) -> bytes:
+        if instruments.is_due("in_send"):
+            asyncio.get_running_loop().call_later(random.uniform(0, 0.03), _die)
+        return f"X-Caller: {name}\r\n".encode() + mail_bytes(letter)
+
+    smtp.mail_bytes = mail_bytes_signed
 
 
 def _die() -> None:

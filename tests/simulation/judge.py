@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from tests.fakes.a1base import AMBIGUOUS, SendCall
+from tests.fakes.weather import AMBIGUOUS, SendCall
 from tests.simulation.restating_model import SERIAL
 
 # Where a status may go but forward: an attempt begins again, or came to nothing.
@@ -28,11 +28,25 @@ GRACE_S = 0.5
 
 @dataclass
 class Said:
-    """One message from outside. `acknowledged_s`: when a delivery of it was first answered 2xx."""
+    """One message from outside. `acknowledged_s`: when a delivery of it was first answered 2xx.
+
+    `is_read_later`: the 2xx says that the delivery is kept; a worker stores the message a little later.
+    """
 
     external_id: str
     chat: str
     serial: str
+    acknowledged_s: float | None = None
+    is_read_later: bool = False
+
+
+@dataclass
+class Told:
+    """News of a message of ours: by the provider's id of it, and by our own where the provider gives that back."""
+
+    external_id: str
+    message_id: str | None
+    status: str
     acknowledged_s: float | None = None
 
 
@@ -55,6 +69,7 @@ class Outbound:
     sender_kind: str
     attempts: int
     error: str | None
+    external_id: str | None = None
 
     @property
     def serials(self) -> list[str]:
@@ -78,11 +93,12 @@ class TurnRow:
 class Evidence:
     """`deaths` and `restarts` in seconds of the monotonic clock, as the provider's times are.
 
-    `said` and `calls` as they were before the tables were looked at, `calls_since` as they were afterwards: so a run
-    can be judged while it goes on.
+    `said`, `told` and `calls` as they were before the tables were looked at, `calls_since` as they were afterwards: so
+    a run can be judged while it goes on.
     """
 
     said: Sequence[Said] = ()
+    told: Sequence[Told] = ()
     calls: Sequence[SendCall] = ()
     calls_since: Sequence[SendCall] = ()
     inbound: Sequence[Inbound] = ()
@@ -93,6 +109,7 @@ class Evidence:
     deaths: dict[str, float] = field(default_factory=dict)
     restarts: Sequence[tuple[float, float]] = ()
     refused: Sequence[int] = ()
+    complaints: Sequence[str] = ()
 
 
 @dataclass
@@ -116,13 +133,16 @@ class Verdict:
 def judge(evidence: Evidence, *, is_over: bool) -> Verdict:
     """With `is_over`, what has not happened yet will not happen any more, and counts."""
     verdict = Verdict()
-    _judge_intake(evidence, verdict)
+    _judge_intake(evidence, verdict, is_over=is_over)
+    _judge_places(evidence, verdict)
     _judge_turns(evidence, verdict, is_over=is_over)
     _judge_answers(evidence, verdict, is_over=is_over)
     _judge_sends(evidence, verdict, is_over=is_over)
     _judge_statuses(evidence, verdict, is_over=is_over)
     for status in evidence.refused:
         verdict.blame("refused", f"an authentic delivery was answered {status}")
+    for complaint in evidence.complaints:
+        verdict.blame("odd_call", complaint)
     if is_over:
         for place, count in evidence.left.items():
             if count:
@@ -130,15 +150,33 @@ def judge(evidence: Evidence, *, is_over: bool) -> Verdict:
     return verdict
 
 
-def _judge_intake(evidence: Evidence, verdict: Verdict) -> None:
+def _judge_intake(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> None:
     stored = Counter(serial for row in evidence.inbound for serial in row.serials)
     verdict.facts["messages"] = len(stored)
     for said in evidence.said:
-        if said.acknowledged_s is not None and stored[said.serial] == 0:
+        is_due = said.acknowledged_s is not None and (is_over or not said.is_read_later)
+        if is_due and stored[said.serial] == 0:
             verdict.blame("lost", f"{said.serial} was answered 2xx and is not stored")
     for serial, count in stored.items():
         if count > 1:
             verdict.blame("stored_twice", f"{serial} is stored {count} times")
+
+
+def _judge_places(evidence: Evidence, verdict: Verdict) -> None:
+    """Each conversation is one chat, and each chat one conversation."""
+    chats_of: dict[str, set[str]] = defaultdict(set)
+    conversations_in: dict[str, set[str]] = defaultdict(set)
+    for row in evidence.inbound:
+        for serial in row.serials:
+            conversation = serial.partition("#")[0]
+            chats_of[conversation].add(row.chat)
+            conversations_in[row.chat].add(conversation)
+    for conversation, chats in chats_of.items():
+        if len(chats) > 1:
+            verdict.blame("split", f"{conversation} is in {len(chats)} chats")
+    for chat, conversations in conversations_in.items():
+        if len(conversations) > 1:
+            verdict.blame("mixed", f"chat {chat} holds {sorted(conversations)}")
 
 
 def _judge_turns(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> None:
@@ -197,10 +235,13 @@ def _judge_sends(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> None
             verdict.blame("sent_unknown", f"{text!r} was sent and is not in the tables")
         else:
             _judge_extra_calls(evidence, row, calls, verdict)
+            _judge_names(row, calls, verdict)
     calls_since = _by_text(evidence.calls_since)
     for row in row_of.values():
         verdict.facts["flagged"] += row.is_flagged
-        if _was_given_up(row, calls_since[row.text]):
+        if _was_refused(row, calls_since[row.text]):
+            verdict.facts["refused_by_provider"] += 1
+        elif _was_given_up(row, calls_since[row.text]):
             verdict.facts["given_up"] += 1
             verdict.facts["given_up_unsent"] += not any(c.taken_s for c in calls_since[row.text])
         elif (is_over or row.status in LEFT) and not any(c.taken_s for c in calls_since[row.text]):
@@ -233,7 +274,7 @@ def _judge_extra_calls(
                     f"{row.text!r}: {known_taken[-1].caller} at {known_taken[-1].came_s:.3f} lived, "
                     f"{call.caller} called at {call.came_s:.3f}",
                 )
-            if not row.is_flagged:
+            if not row.is_flagged and not call.is_known_again:
                 verdict.blame(
                     "extra_unflagged", f"{row.text!r} was taken {len(known_taken) + 1} times, no flag"
                 )
@@ -241,6 +282,15 @@ def _judge_extra_calls(
             known_taken.append(call)
     if len(known_taken) > 1:
         verdict.facts["visible_duplicates"] += len(known_taken) - 1
+
+
+def _judge_names(row: Outbound, calls: Sequence[SendCall], verdict: Verdict) -> None:
+    """By the name that a message leaves under, whoever gets it twice can tell: so it has one, and its own."""
+    keys = {call.key for call in calls}
+    if len(keys) > 1:
+        verdict.blame("renamed", f"{row.text!r} left under {len(keys)} names")
+    elif keys != {""} and str(row.id) not in keys.pop():
+        verdict.blame("renamed", f"{row.text!r} left under a name that is not its own")
 
 
 def _end_was_unknown(evidence: Evidence, call: SendCall, until_s: float) -> bool:
@@ -253,6 +303,12 @@ def _end_was_unknown(evidence: Evidence, call: SendCall, until_s: float) -> bool
     return any(
         began_s < until_s and ended_s + GRACE_S > call.came_s for began_s, ended_s in evidence.restarts
     )
+
+
+def _was_refused(row: Outbound, calls: Sequence[SendCall]) -> bool:
+    """The provider took it never, or told later that it did not arrive: it has failed, and says why."""
+    is_no = any(call.outcome == "refused" or call.is_told_failed for call in calls)
+    return row.status == "failed" and bool(row.error) and is_no
 
 
 def _was_given_up(row: Outbound, calls: Sequence[SendCall]) -> bool:
@@ -281,8 +337,24 @@ def _judge_statuses(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> N
     if is_over:
         calls_of = _by_text(evidence.calls)
         for row in evidence.outbound:
-            if row.status not in LEFT and not _was_given_up(row, calls_of[row.text]):
+            calls = calls_of[row.text]
+            if row.status not in LEFT and not _was_given_up(row, calls) and not _was_refused(row, calls):
                 verdict.blame("not_sent", f"{row.text!r} ended as {row.status}: {row.error}")
+        _judge_news(evidence, calls_of, verdict)
+
+
+def _judge_news(evidence: Evidence, calls_of: dict[str, list[SendCall]], verdict: Verdict) -> None:
+    """What was told of a message of ours, and answered 2xx, is known of it: whenever it came."""
+    row_of = {key: row for row in evidence.outbound for key in (row.external_id, str(row.id)) if key}
+    for told in evidence.told:
+        row = row_of.get(told.message_id or told.external_id)
+        if row is None or told.acknowledged_s is None:
+            continue
+        verdict.facts["told"] += 1
+        if STATUS_RANK.index(row.status) < STATUS_RANK.index(told.status):
+            verdict.blame("status_behind", f"{row.text!r} is {row.status}, and {told.status} was told")
+        if row.status == "failed" and told.status != "failed" and _was_given_up(row, calls_of[row.text]):
+            verdict.facts["given_up_and_told"] += 1
 
 
 def serials_of(text: str) -> tuple[str, ...]:

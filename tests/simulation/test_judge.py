@@ -6,8 +6,8 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from tests.fakes.a1base import SendCall
-from tests.simulation.judge import Evidence, Inbound, Outbound, Said, TurnRow, judge
+from tests.fakes.weather import SendCall
+from tests.simulation.judge import Evidence, Inbound, Outbound, Said, Told, TurnRow, judge
 
 
 def inbound(n: int, seq: int) -> Inbound:
@@ -123,6 +123,62 @@ CASES: dict[str, tuple[Evidence, set[str]]] = {
     ),
     "left over": (replace(CLEAN, left={"turns": 0, "deliveries": 1}), {"stuck"}),
     "refused": (replace(CLEAN, refused=[401]), {"refused"}),
+    "called in a way nobody understands": (replace(CLEAN, complaints=["no"]), {"odd_call"}),
+    "one conversation in two chats": (
+        replace(
+            CLEAN,
+            inbound=[inbound(1, 1), replace(inbound(2, 3), chat="other")],
+            turns=[CLEAN.turns[0], replace(CLEAN.turns[1], chat="other")],
+        ),
+        {"split"},
+    ),
+    "two conversations in one chat": (
+        replace(
+            CLEAN,
+            said=[*CLEAN.said, Said("in-c2#1", "c2", "c2#1", 3.0)],
+            inbound=[*CLEAN.inbound, Inbound("c1", 5, "in-c2#1", ("c2#1",))],
+            turns=[*CLEAN.turns, TurnRow("c1", 5, 5, "answered")],
+            outbound=[*CLEAN.outbound, outbound(1, 6, text="re c2#1 ~3")],
+            calls=[*CLEAN.calls, call(1, 3.5, text="re c2#1 ~3")],
+            calls_since=[*CLEAN.calls, call(1, 3.5, text="re c2#1 ~3")],
+        ),
+        {"mixed"},
+    ),
+    "news that was told and is not known": (
+        replace(CLEAN, told=[Told("x", str(UUID(int=2)), "delivered", 3.0)]),
+        {"status_behind"},
+    ),
+    "news that nobody acknowledged": (replace(CLEAN, told=[Told("x", str(UUID(int=2)), "read")]), set()),
+    "news of a message that nobody knows": (replace(CLEAN, told=[Told("x", None, "read", 3.0)]), set()),
+    "refused by the provider, and said so": (
+        with_calls(
+            [call(1, 1.5, taken_s=None, outcome="refused"), call(2, 2.5)],
+            outbound=[outbound(1, 2, status="failed", error="550"), outbound(2, 4)],
+        ),
+        set(),
+    ),
+    "sent again under another name": (
+        with_calls(
+            [call(1, 1.5, key=f"{UUID(int=2)}"), call(1, 3.0, caller="w2", key="new"), call(2, 4.0)],
+            outbound=FLAGGED,
+            deaths={"w1": 2.0},
+        ),
+        {"renamed"},
+    ),
+    "sent under somebody else's name": (
+        with_calls([call(1, 1.5, key="<not-ours@acme.test>"), call(2, 2.5)]),
+        {"renamed"},
+    ),
+    "called again where a repeat is known as one": (
+        with_calls(
+            [
+                call(1, 1.5, outcome="reset_after"),
+                call(1, 3.0, is_known_again=True, taken_s=None),
+                call(2, 4.0),
+            ],
+        ),
+        set(),
+    ),
 }
 
 
@@ -130,6 +186,12 @@ CASES: dict[str, tuple[Evidence, set[str]]] = {
 def test_the_judge_says_of_a_run(name: str):
     evidence, broken = CASES[name]
     assert set(judge(evidence, is_over=True).broken) == broken
+
+
+def test_what_is_kept_to_be_read_may_be_stored_later_and_must_be_in_the_end():
+    late = replace(CLEAN, said=[*CLEAN.said, Said("in-c1#9", "c1", "c1#9", 9.0, is_read_later=True)])
+    assert judge(late, is_over=False).is_clean
+    assert set(judge(late, is_over=True).broken) == {"lost"}
 
 
 @pytest.mark.parametrize("name", ["no turn", "unanswered", "left over", "a status that stayed"])
