@@ -93,6 +93,10 @@ async def test_answers_have_the_described_shape(make_house: MakeHouse):
         article = await http.post(f"/api/agents/{agent_id}/knowledge", json={"title": "t", "content": "c"})
         async with client(house) as provider:
             await provider.post(f"/api/webhooks/{channel_id}", content=b"{", headers=signed(b"{"))
+        endpoint = await http.post(
+            "/api/webhook-endpoints", json={"url": "https://hooks.example.com/a1zap", "events": []}
+        )
+        tried = await http.post(f"/api/webhook-endpoints/{endpoint.json()['id']}/test")
         unread = (await http.get(f"/api/agents/{agent_id}/channels/{channel_id}/unread")).json()
         ids = {
             "agent_id": agent_id,
@@ -101,6 +105,8 @@ async def test_answers_have_the_described_shape(make_house: MakeHouse):
             "chat_id": said["chat_id"],
             "turn_id": said["turn"]["id"],
             "article_id": article.json()["id"],
+            "endpoint_id": endpoint.json()["id"],
+            "webhook_id": tried.json()["id"],
         }
         for method, path, operation in OPERATIONS:
             content = operation["responses"].get("200", {}).get("content", {}).get("application/json")

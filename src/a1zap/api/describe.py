@@ -49,6 +49,7 @@ _TAGS = (
     ("sign-in", "Local accounts."),
     ("visitors", "People on the pages of public agents."),
     ("webhooks", "Where providers deliver."),
+    ("webhook endpoints", "Your own addresses, which are told what happens, signed."),
     ("instance", "For those who watch the instance."),
 )
 
