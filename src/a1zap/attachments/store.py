@@ -319,6 +319,11 @@ async def drop_unsent(tx: Tx, before: datetime) -> list[str]:
     return [key for row in rows for key in row.values() if key is not None]
 
 
+async def drop_files_of(tx: Tx, message_id: UUID) -> None:
+    """Forget the files of a message; nobody reads their blobs any more, and they are swept."""
+    await tx.run("DELETE FROM attachments WHERE owner_id = $1 AND message_id = $2", tx.owner_id, message_id)
+
+
 async def unknown_keys(tx: Tx, keys: Sequence[str]) -> list[str]:
     """Those of the owner's blobs that no file names."""
     rows = await tx.rows(

@@ -345,20 +345,38 @@ async def rekey_chats(tx: Tx, sealer: Sealer, channel_kind: str, before: Sequenc
         )
 
 
-async def amend_message(tx: Tx, sealer: Sealer, message_id: UUID, text: str | None, at: datetime) -> None:
-    """Its sender changed a message, or took it back (None): what it said before is gone."""
-    await tx.run(
+async def amend_message(tx: Tx, sealer: Sealer, message_id: UUID, text: str | None, at: datetime) -> bool:
+    """Its sender changed a message, or took it back (None): what it said before is gone, and by a late edit not back.
+
+    What was taken back before it was answered is not answered. Call it with the chat's row locked. False where news
+    of a later time came before.
+    """
+    chat_id = await tx.value(
         """UPDATE messages SET content_sealed = $3, edited_at = CASE WHEN $4 THEN edited_at ELSE $5 END,
-               revoked_at = CASE WHEN $4 THEN $5 ELSE revoked_at END,
+               revoked_at = CASE WHEN $4 THEN $5 END,
                rich_content_sealed = CASE WHEN $4 THEN NULL ELSE rich_content_sealed END,
-               raw_sealed = CASE WHEN $4 THEN NULL ELSE raw_sealed END
-           WHERE owner_id = $1 AND id = $2""",
+               raw_sealed = CASE WHEN $4 THEN NULL ELSE raw_sealed END,
+               held_reason = CASE WHEN $4 AND direction = 'inbound' AND seq > (
+                   SELECT answered_seq FROM chats c WHERE c.owner_id = $1 AND c.id = messages.chat_id)
+                   THEN COALESCE(held_reason, 'taken_back') ELSE held_reason END
+           WHERE owner_id = $1 AND id = $2 AND revoked_at IS NULL AND ($4 OR edited_at IS NULL OR edited_at <= $5)
+           RETURNING chat_id""",
         tx.owner_id,
         message_id,
         _sealed(sealer, "content_sealed", message_id, REVOKED if text is None else text),
         text is None,
         at,
     )
+    if chat_id is not None and text is None:
+        await tx.run(
+            """UPDATE chats c SET waiting_since = (
+                   SELECT min(m.created_at) FROM messages m WHERE m.owner_id = $1 AND m.chat_id = $2
+                   AND m.seq > c.answered_seq AND m.direction = 'inbound' AND m.held_reason IS NULL)
+               WHERE c.owner_id = $1 AND c.id = $2 AND c.waiting_since IS NOT NULL""",
+            tx.owner_id,
+            chat_id,
+        )
+    return chat_id is not None
 
 
 async def count_answers(

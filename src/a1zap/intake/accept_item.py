@@ -9,6 +9,7 @@ import structlog
 
 from a1zap.agents import channel_store
 from a1zap.attachments.stage import stage_files
+from a1zap.attachments.store import drop_files_of
 from a1zap.channels.contract import Amendment, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Hop
@@ -128,6 +129,9 @@ async def _amend(tx: Tx, opened: Opened, wakeups: Wakeups, item: Amendment) -> N
         return
     message_id, chat_id = found
     await chats.lock_chat(tx, chat_id)
-    await chats.amend_message(tx, opened.sealer, message_id, item.text, item.at)
+    if not await chats.amend_message(tx, opened.sealer, message_id, item.text, item.at):
+        return
+    if item.text is None:
+        await drop_files_of(tx, message_id)
     await record_event(tx, chat_id, "message.status", message_id)
     announce(tx, wakeups, chat_id)
