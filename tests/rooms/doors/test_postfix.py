@@ -87,8 +87,10 @@ async def test_postfix_waits_while_we_are_away_and_delivers_once(keeping: Keepin
             "CREATE TRIGGER refuse BEFORE INSERT ON raw_deliveries FOR EACH ROW EXECUTE FUNCTION refuse()"
         )
         async with opened_smtp_doors(keeping.house.house, settings):
+            await server.try_again()
             await logged(server, r"status=deferred.*451 4\.3\.0")
             await keeping.house.as_admin("DROP TRIGGER refuse ON raw_deliveries")
+            await server.try_again()
             await keeping.wait_kept(account, 2)
             await logged(server, "(?s)status=sent.*status=sent")
     assert len(await keeping.kept(account)) == 2
