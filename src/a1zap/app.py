@@ -50,6 +50,9 @@ from a1zap.turns.models import ModelFactory, ModelSource
 from a1zap.turns.take_turn import take_turn
 from a1zap.workflows.simple_reply import SimpleReply
 
+DELIVERY_HANDS = (
+    4  # times `concurrency`, of which one account has a quarter: so many may be deaf before others notice
+)
 DELIVERY_PATIENCE = 40  # times `attempts_max`; with pauses of up to five minutes that is a day
 HOOKS_AT_ONCE = 64
 FETCHES_AT_ONCE = 4  # files are held in memory while they come; more at once would hold more
@@ -100,7 +103,11 @@ class House:
         """Be one worker: take turns and deliver messages until `stop` is set."""
         policy = lane_policy(self.settings)
         # A channel may be down for hours and comes back: its messages wait, they are not given up as fast as turns.
-        patient = replace(policy, attempts_max=policy.attempts_max * DELIVERY_PATIENCE)
+        patient = replace(
+            policy,
+            attempts_max=policy.attempts_max * DELIVERY_PATIENCE,
+            concurrency=policy.concurrency * DELIVERY_HANDS,
+        )
         turns = TurnHouse(
             db=self.db,
             wakeups=self.wakeups,
@@ -121,6 +128,7 @@ class House:
             egress=self.egress,
             clock=self.clock,
             files=self.files,
+            per_account_max=policy.concurrency,
         )
 
         async def turn(entry: Entry) -> None:

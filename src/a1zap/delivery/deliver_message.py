@@ -12,7 +12,9 @@ between claim and end, and the message may have left: it is treated as unknown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -72,6 +74,9 @@ class Deliverer:
     files: FileDesk
     # As this process last wrote it, and when: others write it too, so it is believed for a while only.
     health: dict[UUID, tuple[str, float]] = field(default_factory=dict[UUID, tuple[str, float]])
+    # Send calls of this process that are under way, by account, and how many one account may have.
+    under_way: Counter[UUID] = field(default_factory=Counter[UUID])
+    per_account_max: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ async def deliver_message(house: Deliverer, entry: Entry) -> None:
         return
     began_s = house.clock.monotonic_s()
     try:
-        sent, flagged = await _send_once(house, attempt)
+        with _hand_for(house, attempt.account.id):
+            sent, flagged = await _send_once(house, attempt)
     except SendAmbiguous as error:
         await _hold_unknown(house, attempt, error)
     except AccountBroken as error:
@@ -202,6 +208,24 @@ async def _thread(tx: Tx, sealer: Sealer, chat_id: UUID) -> Thread:
         last_inbound_id=read.last_inbound_name,
         last_inbound_at=read.last_inbound_at,
     )
+
+
+@contextmanager
+def _hand_for(house: Deliverer, account_id: UUID) -> Generator[None]:
+    """A provider that takes calls and does not answer holds a hand for each: never all that there are.
+
+    Raises:
+        ChannelUnavailable: the account has its share; the message waits as if its channel were down, which it may well be.
+    """
+    if house.under_way[account_id] >= house.per_account_max:
+        raise ChannelUnavailable("the channel is slow: it has not yet answered for other messages")
+    house.under_way[account_id] += 1
+    try:
+        yield
+    finally:
+        house.under_way[account_id] -= 1
+        if not house.under_way[account_id]:
+            del house.under_way[account_id]
 
 
 async def _send_once(house: Deliverer, attempt: _Attempt) -> tuple[Sent, bool]:
