@@ -23,6 +23,7 @@ class Weather:
     hang: float = 0.0  # taken, and never answered
     slow: float = 0.0  # taken, and answered after SLOW_S: news of it comes first
     refused: float = 0.0  # never taken, whoever asks
+    deaf: float = 0.0  # not taken, and no answer before the weather changes: then the connection breaks
 
 
 SLOW_S = 0.3
@@ -60,7 +61,7 @@ def fate_of(weather: Weather, dice: random.Random) -> str:
     """The failure that befalls a call, `slow`, or `taken`."""
     throw = dice.random()
     for name in (
-        "too_many", "broken", "reset_before", "reset_after", "gateway_lost", "hang", "slow", "refused",
+        "too_many", "broken", "reset_before", "reset_after", "gateway_lost", "hang", "slow", "refused", "deaf",
     ):  # fmt: skip
         throw -= getattr(weather, name)
         if throw < 0:

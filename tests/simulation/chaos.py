@@ -63,6 +63,7 @@ class Plan:
     database_restarts: int = 20
     deliveries_min: int = 3000
     workers: int = 4
+    concurrency: int = 32  # of each worker
     hot: int = 3
     cold: int = 24
     lease_s: int = 1
@@ -76,7 +77,7 @@ class Plan:
 
 
 @dataclass
-class _Run:
+class Run:
     """What is known of a run while it goes on."""
 
     plan: Plan
@@ -352,7 +353,7 @@ async def run_chaos(
     say({"plan": asdict(plan)})
     async with AsyncExitStack() as stack:
         forks = forks or await stack.enter_async_context(Forks())
-        run = await stack.enter_async_context(_prepared(plan, forks, database))
+        run = await stack.enter_async_context(prepared(plan, forks, database))
         ready_s = time.monotonic()
         say({"ready_after_s": round(ready_s - began_s, 2), "folder": str(run.house.folder)})
         stop = asyncio.Event()
@@ -362,7 +363,7 @@ async def run_chaos(
         await speaking
         run.house.spare_all()
         havoc_s = time.monotonic() - ready_s
-        drained_s = None if early is not None else await _drained(run)
+        drained_s = None if early is not None else await drained(run)
         verdict = early or await run.verdict(is_over=True)
         for end in run.house.odd_ends:
             verdict.blame("odd_end", end)
@@ -390,7 +391,7 @@ async def run_chaos(
     return verdict
 
 
-async def _havoc(run: _Run, say: Callable[[dict[str, Any]], None]) -> Verdict | None:
+async def _havoc(run: Run, say: Callable[[dict[str, Any]], None]) -> Verdict | None:
     """Kill until the plan is met; the verdict at once where one broken promise is enough."""
     plan, dice = run.plan, random.Random(f"{run.plan.seed}:havoc")
     run.house.is_doomed = True
@@ -419,7 +420,7 @@ async def _havoc(run: _Run, say: Callable[[dict[str, Any]], None]) -> Verdict | 
     return None
 
 
-async def _kill_one(run: _Run, dice: random.Random, *, is_servers_turn: bool) -> None:
+async def _kill_one(run: Run, dice: random.Random, *, is_servers_turn: bool) -> None:
     """kill -9 of one process that has work in hand at that moment; nothing where nobody has."""
     for _ in range(100):
         if is_servers_turn:
@@ -439,7 +440,7 @@ async def _kill_one(run: _Run, dice: random.Random, *, is_servers_turn: bool) ->
         await asyncio.sleep(0.005)
 
 
-async def _drained(run: _Run) -> float | None:
+async def drained(run: Run) -> float | None:
     """Seconds until all is delivered, answered and sent; None where it takes too long."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < run.plan.drain_max_s:
@@ -453,7 +454,7 @@ async def _drained(run: _Run) -> float | None:
 
 
 @asynccontextmanager
-async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) -> AsyncIterator[_Run]:
+async def prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) -> AsyncIterator[Run]:
     """Database, owner, agents with their channels, providers, model, people; then the processes."""
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="a1zap-chaos-"))
@@ -489,6 +490,7 @@ async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) 
             "A1ZAP_WORKERS": "0",
             "A1ZAP_IS_DEMO_WANTED": "false",
             "A1ZAP_LEASE_S": str(plan.lease_s),
+            "A1ZAP_CONCURRENCY": str(plan.concurrency),
             "A1ZAP_POLL_S": "0.25",
             "A1ZAP_ATTEMPTS_MAX": "100",  # being killed is no failure of the message
             "A1ZAP_EGRESS_ALLOW": "127.0.0.0/8",
@@ -507,7 +509,7 @@ async def _prepared(plan: Plan, forks: Forks, database: tuple[str, str] | None) 
         witness = _Witness(db, database[1], keyring, owner_id)
         await witness.begin()
         await house.start()
-        yield _Run(plan, house, lines, traffic, witness, server)
+        yield Run(plan, house, lines, traffic, witness, server)
 
 
 async def _furnish(folder: Path, url: str, lines: Sequence[Line]) -> UUID:

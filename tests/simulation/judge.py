@@ -314,7 +314,7 @@ def _was_refused(row: Outbound, calls: Sequence[SendCall]) -> bool:
 def _was_given_up(row: Outbound, calls: Sequence[SendCall]) -> bool:
     """Twice nobody could say whether it was taken, and the provider cannot be asked: a person is told, and decides."""
     is_said = row.status == "failed" and (row.error or "").startswith("nobody knows whether it was sent")
-    return is_said and bool(calls) and calls[-1].outcome in (*AMBIGUOUS, "reset_before")
+    return is_said and bool(calls) and calls[-1].outcome in (*AMBIGUOUS, "reset_before", "deaf")
 
 
 def _by_text(calls: Sequence[SendCall]) -> dict[str, list[SendCall]]:

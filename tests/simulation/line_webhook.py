@@ -162,8 +162,9 @@ class WebhookLine:
     async def _befall(
         self, request: web.Request, call: SendCall, raw: bytes, dice: random.Random
     ) -> web.StreamResponse:
-        call.outcome = fate_of(self.weather, dice)
-        delay_s = dice.uniform(0, self.weather.delay_max_s) / 2
+        weather = self.weather
+        call.outcome = fate_of(weather, dice)
+        delay_s = dice.uniform(0, weather.delay_max_s) / 2
         await asyncio.sleep(delay_s)
         match call.outcome:
             case "too_many":
@@ -174,6 +175,10 @@ class WebhookLine:
                 self.on_settled(call)
                 return web.Response(status=422)
             case "reset_before":
+                return _reset(request)
+            case "deaf":
+                while self.weather is weather:
+                    await asyncio.sleep(0.05)
                 return _reset(request)
         self._settle(call, raw)
         await asyncio.sleep(SLOW_S if call.outcome == "slow" else delay_s)

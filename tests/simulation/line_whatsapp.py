@@ -85,6 +85,10 @@ class StormyMeta(FakeMeta):
                 return _error(400, 131026)
             case "reset_before":
                 return _reset(request)
+            case "deaf":
+                while self._line.weather is weather:
+                    await asyncio.sleep(0.05)
+                return _reset(request)
         self._taken += 1
         call.message_id, call.taken_s = f"wamid.{self.number_id}.{self._taken}", time.monotonic()
         call.is_told_failed = dice.random() < TOLD_FAILED

@@ -13,10 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 from a1zap import app
+from a1zap.agents import channel_store
 from a1zap.channels.a1base import parse as a1base
+from a1zap.channels.email import channel as email
 from a1zap.chats import store as chats
 from a1zap.db.pool import Tx
 from a1zap.delivery import deliver_message as delivery
+from a1zap.intake import accept_item, read_delivery
 from a1zap.kit.errors import A1ZapError
 from a1zap.queue import store, work_off
 from a1zap.turns import take_turn, write_turn
@@ -146,6 +149,60 @@ def status_goes_back() -> None:
     chats._ADVANCE = chats._ADVANCE.split("AND array_position", 1)[0] + " RETURNING chat_id"
 
 
+# ── what only the simulation of a channel sees ──────────────────────────────────────────────────────────────────────
+
+
+def our_own_id_is_believed() -> None:
+    """News that names a message by our own id is written down as it comes, whatever is known already."""
+    accept = accept_item.accept_receipt
+
+    async def accept_believing(tx: Tx, sealer: Any, wakeups: Any, account: Any, receipt: Any) -> None:
+        if receipt.message_id is None:
+            await accept(tx, sealer, wakeups, account, receipt)
+            return
+        await tx.run(
+            "UPDATE messages SET status = $3 WHERE owner_id = $1 AND id = $2 AND direction = 'outbound'",
+            tx.owner_id,
+            receipt.message_id,
+            receipt.status.value,
+        )
+
+    accept_item.accept_receipt = accept_believing
+
+
+def early_news_is_dropped() -> None:
+    """News of a message whose provider id nobody knows yet is answered 2xx and forgotten."""
+
+    async def keep_nothing(*_args: Any) -> None:
+        return None
+
+    chats.keep_early_receipt = keep_nothing
+
+
+def read_before_stored() -> None:
+    """A kept delivery is marked as read before what it says is stored."""
+    open_kept = read_delivery._open
+
+    async def open_and_mark(desk: Any, entry: Any) -> Any:
+        opened = await open_kept(desk, entry)
+        if opened is not None:
+            async with desk.db.owned(entry.owner_id) as tx:
+                await channel_store.mark_raw_delivery_read(tx, opened[1].id, desk.clock.now())
+        return opened
+
+    read_delivery._open = open_and_mark
+
+
+def mail_renamed() -> None:
+    """Each attempt to send a mail gives it a Message-ID of its own."""
+    compose = email.compose_letter
+
+    async def compose_anew(*args: Any) -> Any:
+        return replace(await compose(*args), message_id=f"{uuid4()}@sim.test")
+
+    email.compose_letter = compose_anew
+
+
 _KEPT: set[Any] = set()
 
 
@@ -162,6 +219,10 @@ MUTANTS: dict[str, Callable[[], None]] = {
         turn_in_two_steps,
         acknowledged_too_soon,
         status_goes_back,
+        our_own_id_is_believed,
+        early_news_is_dropped,
+        read_before_stored,
+        mail_renamed,
     )
 }
 

@@ -39,10 +39,10 @@ def plan_of(channel: str) -> Plan:
     return Plan(
         seed=SEED,
         channels=(channel,),
-        cycles=30,
+        cycles=20,
         server_every=8,
         database_restarts=0,
-        deliveries_min=250,
+        deliveries_min=180,
         cold=15,
         time_max_s=60,
     )

@@ -30,12 +30,38 @@ SEEN_AS = {
     "turn_in_two_steps": {"two_turns", "no_turn", "unanswered"},
     "acknowledged_too_soon": {"lost"},
     "status_goes_back": {"status_backwards"},
+    "our_own_id_is_believed": {"status_backwards"},
+    "early_news_is_dropped": {"status_behind"},
+    "read_before_stored": {"lost"},
+    "mail_renamed": {"renamed"},
 }
+# Those that A1Base does not show.
+SEEN_OVER = {
+    "our_own_id_is_believed": "whatsapp",
+    "early_news_is_dropped": "whatsapp",
+    "read_before_stored": "email",
+    "mail_renamed": "email",
+}
+SEEN_IN_THE_END = {"early_news_is_dropped", "read_before_stored"}  # until then it may still come
 
 
 def plan_of(mutant: str) -> Plan:
+    channels = (SEEN_OVER.get(mutant, "a1base"),)
+    if mutant in SEEN_IN_THE_END:
+        return Plan(
+            seed=SEED,
+            channels=channels,
+            mutant=mutant,
+            cycles=15,
+            database_restarts=0,
+            deliveries_min=100,
+            cold=12,
+            time_max_s=25,
+            drain_max_s=10,
+        )
     return Plan(
         seed=SEED,
+        channels=channels,
         mutant=mutant,
         stop_at_first=True,
         cycles=80,

@@ -56,8 +56,9 @@ class Traffic:
         return len(self._tasks)
 
     def unanswered(self, kind: str) -> int:
-        """Messages of that channel whose answer nobody has."""
-        return sum(len(c.open) for c in self._by_place.values() if c.line.kind == kind)
+        """Messages of that channel that were answered 2xx, and whose answer nobody has."""
+        waiting = {s for c in self._by_place.values() if c.line.kind == kind for s in c.open}
+        return sum(said.serial in waiting and said.acknowledged_s is not None for said in self.said)
 
     # ── people ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
