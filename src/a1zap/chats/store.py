@@ -683,16 +683,22 @@ async def resolve_escalations(tx: Tx, chat_id: UUID, now: datetime) -> None:
 
 # Forward only: a receipt that comes before the answer to the send is not undone by it.
 _RANK = "array_position(ARRAY['received','queued','sending','unknown','sent','delivered','read','played','failed'], {0})"
+# A name that another message has already (an echo in other words came first) is not taken twice: that would fail for
+# good, and the message would be sent again and again.
+_NAMED = """COALESCE(external_id, CASE WHEN NOT EXISTS (
+               SELECT 1 FROM messages o WHERE o.owner_id = $1 AND o.channel_account_id = messages.channel_account_id
+               AND o.direction = 'outbound' AND o.external_id = {0}) THEN {0} END)"""
 _ADVANCE = f"""moved AS (
     UPDATE messages SET status = $3, status_updated_at = $4, error = COALESCE($5, error),
-           external_id = COALESCE(external_id, $6), hops = COALESCE($7, hops), thread_ref = COALESCE($8, thread_ref)
+           external_id = {_NAMED.format("$6::text")}, hops = COALESCE($7, hops), thread_ref = COALESCE($8, thread_ref)
     WHERE owner_id = $1 AND id = $2 AND direction = 'outbound' AND status <> 'failed'
       AND {_RANK.format("$3::text")} > {_RANK.format("status")}
     RETURNING true AS has_moved)"""
 
 # The answer to a send that was overtaken by a receipt still brings the provider's id.
-_LEARN = """
-    UPDATE messages SET external_id = COALESCE(external_id, $3), hops = COALESCE($4, hops)
+_LEARN = f"""
+    UPDATE messages SET external_id = {_NAMED.format("$3::text")}, hops = COALESCE($4, hops),
+           thread_ref = COALESCE($5, thread_ref)
     WHERE owner_id = $1 AND id = $2 AND direction = 'outbound'
 """
 
@@ -793,7 +799,7 @@ def advancing(tx: Tx, message_id: UUID, news: News) -> Part:
 async def has_advanced(tx: Tx, message_id: UUID, news: News, has_moved: bool | None) -> bool:
     """Did the status move? Where it was further already, the news is still learnt from."""
     if has_moved is None and (news.external_id is not None or news.hops is not None):
-        await tx.run(_LEARN, tx.owner_id, message_id, news.external_id, news.hops)
+        await tx.run(_LEARN, tx.owner_id, message_id, news.external_id, news.hops, news.thread_ref)
     return has_moved is not None
 
 

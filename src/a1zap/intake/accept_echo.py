@@ -13,6 +13,7 @@ from a1zap.chats import store as chats
 from a1zap.chats.model import NewMessage, Stored
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
+from a1zap.intake.find_thread import name_for
 from a1zap.intake.opened import Opened
 from a1zap.intake.rich_content import rich_content_of
 from a1zap.kit.crypto import Sealer
@@ -105,7 +106,9 @@ async def _partner(
         other_addresses=inbound.other_addresses,
     )
     theirs = await chats.find_persons_chat(tx, sealer, account.id, person.id)
-    return inbound.chat_external_id if theirs is None else theirs.external_id, person.id
+    if theirs is None:
+        return await name_for(tx, sealer, account, inbound), person.id
+    return theirs.external_id, person.id
 
 
 async def _hand_over(tx: Tx, chat_id: UUID, kind: str, now: datetime) -> None:

@@ -24,7 +24,7 @@ async def find_thread(
     """
     if channel.chats_follow_people and inbound.chat_type == "individual":
         theirs = await chats.find_persons_chat(tx, sealer, account.id, person_id)
-        return inbound.chat_external_id if theirs is None else theirs.external_id
+        return await name_for(tx, sealer, account, inbound) if theirs is None else theirs.external_id
     if inbound.chat_key is None and not inbound.continues:
         return inbound.chat_external_id
     candidates: list[UUID] = []
@@ -44,3 +44,14 @@ async def find_thread(
         if taken is not None and not await chats.is_participant(tx, taken.id, person_id):
             return str(new_id())
     return inbound.chat_external_id
+
+
+async def name_for(tx: Tx, sealer: Sealer, account: ChannelAccount, inbound: Inbound) -> str:
+    """What a person's first chat is called: as the channel calls it, unless that chat is somebody else's.
+
+    A number changes hands, and the chat of whoever had it may be called by it still.
+    """
+    taken = await chats.find_chat(tx, sealer, account.id, inbound.chat_external_id)
+    if taken is None or await chats.first_participant(tx, taken.id) is None:
+        return inbound.chat_external_id
+    return str(new_id())
