@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 _SEAMS = ("\n\n", "\n", ". ", "! ", "? ", "。", "！", "？", "; ", ", ", " ")  # best first
+_JOINER = "\u200d"
 
 
 def split_text(text: str, most: int | None) -> list[str]:
@@ -32,10 +35,22 @@ def _cut(text: str, most: int) -> int:
         at = window.rfind(seam)
         if at >= most // 2:
             return at + len(seam)
-    # Not between a letter and what stands on it, nor inside a pair that makes one emoji.
     at = most
-    while at > most // 2 and (
-        text[at] in "\u200d\ufe0f" or text[at - 1] == "\u200d" or "\u0300" <= text[at] <= "\u036f"
-    ):
+    while at > most // 2 and _is_joined(text, at):
         at -= 1
     return at
+
+
+def _is_joined(text: str, at: int) -> bool:
+    """Would a cut here part a letter from what stands on it, or break a pair that makes one emoji or flag?"""
+    before, after = text[at - 1], text[at]
+    if _JOINER in (before, after) or unicodedata.category(after).startswith("M"):
+        return True
+    if (
+        "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f"
+    ):  # skin, a region's flag
+        return True
+    first = at
+    while first > 0 and "\U0001f1e6" <= text[first - 1] <= "\U0001f1ff":
+        first -= 1
+    return "\U0001f1e6" <= after <= "\U0001f1ff" and (at - first) % 2 == 1
