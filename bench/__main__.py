@@ -26,6 +26,7 @@ from bench.profile import profile_whole_job
 from bench.report import commit, machine, page, rows_of, table
 from bench.start import measure_start
 from bench.webhook import measure_webhook
+from bench.whatsapp import measure_whatsapp
 from bench.whole_job import measure_whole_job
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -41,6 +42,10 @@ async def _chat_api(plan: Plan, say: Say) -> Any:
 
 async def _webhook(plan: Plan, say: Say) -> Any:
     return (await measure_webhook(plan, say)).as_dict()
+
+
+async def _whatsapp(plan: Plan, say: Say) -> Any:
+    return (await measure_whatsapp(plan, say)).as_dict()
 
 
 async def _growth(plan: Plan, say: Say) -> Any:
@@ -74,6 +79,7 @@ PARTS: dict[str, Callable[[Plan, Say], Awaitable[Any]]] = {
     "agno": _agno,
     "chat_api": _chat_api,
     "webhook": _webhook,
+    "whatsapp": _whatsapp,
     "growth": _growth,
     "start": _start,
     "backlog": _backlog,
@@ -100,7 +106,8 @@ def main(parts: tuple[str, ...], *, short: bool, write: bool, profile: bool) -> 
     whole_job  signed webhook to reply at the provider, 32 chats at once: messages/s, CPU, latency, order
     agno       Agno's AgentOS: default, and its durable PostgreSQL queue
     chat_api   POST /api/agents/{id}/chat one at a time, JSON and events
-    webhook    100 signed webhooks a second
+    webhook    100 signed webhooks a second, as A1Base sends them
+    whatsapp   200 a second, as Meta sends them
     growth     chats of 1,000 messages, 1,000,000 messages in the database
     start      command to ready, and idle memory
     backlog    one claim while 100,000 entries wait

@@ -12,6 +12,7 @@ import hmac
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import orjson
 
@@ -107,6 +108,12 @@ class Person:
         return serial.encode(), request
 
 
+class Writer(Protocol):
+    def next_message(self) -> tuple[bytes, bytes]:
+        """The next message's serial, and the signed webhook that brings it."""
+        ...
+
+
 async def talk(
     person: Person,
     connection: Connection,
@@ -161,7 +168,7 @@ async def all_talk(
 
 
 async def knock_steadily(
-    people: Sequence[Person], port: int, *, per_s: float, seconds: float
+    people: Sequence[Writer], port: int, *, per_s: float, seconds: float
 ) -> list[tuple[float, bytes, Answer]]:
     """An open loop: `per_s` webhooks a second, whatever the answers do.
 
@@ -171,7 +178,7 @@ async def knock_steadily(
     free: list[Connection] = [await connect("127.0.0.1", port) for _ in range(32)]
     began = time.monotonic()
 
-    async def knock(due_s: float, person: Person) -> tuple[float, bytes, Answer]:
+    async def knock(due_s: float, person: Writer) -> tuple[float, bytes, Answer]:
         # A server hangs up on connections that were opened and say nothing: such a one is left behind.
         while free and not free[-1].is_open:
             free.pop()

@@ -29,7 +29,18 @@ class Row:
 def rows_of(figures: Figures) -> list[Row]:
     """The measures that this run has figures for."""
     found: list[Row] = []
-    for make in (_whole_job, _chat_api, _webhook, _growth, _agno, _floor, _start, _backlog, _email):
+    for make in (
+        _whole_job,
+        _chat_api,
+        _webhook,
+        _whatsapp,
+        _growth,
+        _agno,
+        _floor,
+        _start,
+        _backlog,
+        _email,
+    ):
         found += make(figures)
     return found
 
@@ -96,6 +107,24 @@ def _webhook(figures: Figures) -> list[Row]:
             f"all answered {w['all_answered_after_s']:.1f} s after the last, {w['unanswered']} unanswered",
             "p99 ≤ 50 ms",
             w["p99_ms"] <= 50 and not w["refused"] and w["unanswered"] == 0,
+        )
+    ]
+
+
+def _whatsapp(figures: Figures) -> list[Row]:
+    w = figures.get("whatsapp")
+    if w is None:
+        return []
+    refused = sum(w["refused"].values())
+    is_whole = w["stored"] == w["sent"] - refused and w["unanswered"] == 0
+    return [
+        Row(
+            "WhatsApp webhook accepted (2xx) at 200 messages/s",
+            f"p50 {w['p50_ms']:.1f} ms, p99 {w['p99_ms']:.1f} ms; {refused} of {w['sent']:,} "
+            f"refused{''.join(f', {n} × {status}' for status, n in w['refused'].items())}, {w['stored']:,} stored; "
+            f"all answered {w['all_answered_after_s']:.1f} s after the last, {w['unanswered']} unanswered",
+            "p99 ≤ 150 ms, 0 errors",
+            w["p99_ms"] <= 150 and not refused and is_whole,
         )
     ]
 
@@ -299,6 +328,8 @@ renews this page. Nothing below is typed by hand.
 * **chat API**: {figures["plan"]["chat_calls"]} calls of each kind in turns, one after the other, in chats of 0 to 28 earlier messages.
 * **webhook**: an open loop, {figures["plan"]["webhook_s"]:g} s, 200 people, default settle time; a latency counts from when the
   request was due. The worker answers all of them meanwhile.
+* **WhatsApp webhook**: the same at the address that all numbers of an app share, signed over the raw bytes. The worker runs, shows each
+  message as read, and answers by the stub model; what is stored is counted in the database right after the load.
 * **growth**: 5 messages in each of 128 chats, 32 at once: new chats on an instance that is empty; chats of 1,000 messages; both
   again among {figures["plan"]["filler_messages"]:,} messages in 10,000 chats of the same owner, with their people and turns. The
   instances take turns, a ratio is to the empty one in the same round, median of {figures["plan"]["growth_rounds"]} rounds.
@@ -310,6 +341,8 @@ renews this page. Nothing below is typed by hand.
   commit. No history, no order, no crash safety.
 * **start**: from the command to 200 on /readyz, median of {figures["plan"]["starts"]}; as it comes, with the demo agents; memory
   {5:g} s after a later start.
+* **email**: mails as Gmail, Outlook and Apple Mail shape them, one after the other through the child with its limits, both processes
+  bound to one core; by the CPU seconds of both.
 * **backlog**: the worker's claim beside pgmq's `read_grouped_head`, called the same way on the same table.
 """
 

@@ -22,7 +22,7 @@ ANSWERS_PATIENCE_S = 60.0
 
 # Under load several messages of a chat are on their way at once and are stored in whatever order they arrive, so the
 # serial of the last reply tells nothing here; the chats themselves say who waits.
-_UNANSWERED = """
+UNANSWERED = """
     SELECT count(*) FROM chats c WHERE waiting_since IS NOT NULL OR EXISTS (
         SELECT 1 FROM messages m WHERE m.owner_id = c.owner_id AND m.chat_id = c.id
         AND m.direction = 'outbound' AND m.status <> 'sent')
@@ -55,7 +55,7 @@ async def measure_webhook(plan: Plan, say: Say) -> Webhook:
 
         keeper: Any = await asyncpg.connect(rig.postgres.url("a1zap"))
         while (
-            unanswered := await keeper.fetchval(_UNANSWERED)
+            unanswered := await keeper.fetchval(UNANSWERED)
         ) and time.monotonic() - ended < ANSWERS_PATIENCE_S:
             await asyncio.sleep(0.1)
         await keeper.close()
