@@ -44,7 +44,7 @@ SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
         (zip_with_names("../../etc/passwd"), WORD, "application/zip", "document"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "application/msword", "application/msword", "document"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "image/png", "application/x-ole-storage", "document"),
-        (gzip.compress(b"x"), "", "application/gzip", "document"),
+        (gzip.compress(b"x", mtime=0), "", "application/gzip", "document"),
         (b"MZ\x90\0", "image/jpeg", "application/vnd.microsoft.portable-executable", "document"),
         (b"\x7fELF\x02", "application/pdf", "application/x-executable", "document"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "image/png", "image/svg+xml", "document"),
