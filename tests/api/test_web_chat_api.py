@@ -189,7 +189,10 @@ async def test_who_is_vouched_for_is_the_same_person_on_every_device(site: Site)
     )
     async with site.house.db.owned(site.owner.owner_id) as tx:
         sealer = await site.house.keyring.sealer(tx)
-        assert await read_profile(tx, sealer, person["id"]) == {"user_id": "customer-17"}
+        assert await read_profile(tx, sealer, person["id"]) == {
+            "user_id": "customer-17",
+            "email": "jane@example.com",
+        }
     assert b"customer-17" not in person["profile_sealed"]
 
 

@@ -42,8 +42,9 @@ async def log_in_visitor(
     person = await people.find_or_add_person(
         tx, sealer, channel_kind=account.kind, address=str(address), name=identity.name
     )
-    said = {"user_id": identity.user_id, **({"email": identity.email} if identity.email else {})}
-    if dict(await people.read_profile(tx, sealer, person.id)) != said:
+    known = await people.read_profile(tx, sealer, person.id)
+    said = {**known, "user_id": identity.user_id, **({"email": identity.email} if identity.email else {})}
+    if said != known:
         await people.keep_profile(tx, sealer, person.id, said)
     if anonymous is not None:
         before = await people.find_person(tx, sealer, channel_kind=account.kind, address=str(anonymous))

@@ -7,8 +7,9 @@ const WARN_BELOW = 1_000;
 const PLACE = "a1zap.begun.";
 
 export class Composer {
-  constructor(form, hint, onSay) {
-    Object.assign(this, { form, hint, onSay, place: null });
+  /** onSay(text, files); onType(text) after every change by the person; `tray` holds the files that go along */
+  constructor(form, hint, tray, { onSay, onType }) {
+    Object.assign(this, { form, hint, tray, onSay, onType, place: null });
     this.field = byId("composer");
     this.button = byId("send");
     form.addEventListener("submit", (event) => {
@@ -21,7 +22,10 @@ export class Composer {
       event.preventDefault();
       this.send();
     });
-    this.field.addEventListener("input", () => this.changed());
+    this.field.addEventListener("input", () => {
+      this.changed();
+      this.onType(this.field.value);
+    });
   }
 
   /** Be the field of this chat (null: a new one), with what was begun in it. */
@@ -47,10 +51,15 @@ export class Composer {
 
   send() {
     const text = this.field.value.trim();
-    if (!text || this.left() < 0) return;
+    if (!this.canSend()) return;
     this.field.value = "";
+    const files = this.tray.take();
     this.changed();
-    this.onSay(text);
+    this.onSay(text, files);
+  }
+
+  canSend() {
+    return (this.field.value.trim() !== "" || !this.tray.isEmpty) && this.tray.isReady && this.left() >= 0;
   }
 
   left() {
@@ -59,13 +68,13 @@ export class Composer {
 
   changed() {
     const left = this.left();
-    this.button.disabled = !this.field.value.trim() || left < 0;
+    this.button.disabled = !this.canSend();
     this.hint.textContent = left < 0 ? messages.too_long(-left) : left < WARN_BELOW ? messages.nearly_long(left) : messages.hint;
     this.hint.classList.toggle("alarm", left < 0);
     this.hint.classList.toggle("keys", left >= WARN_BELOW);
     this.field.style.height = "auto";
     this.field.style.height = `${Math.min(this.field.scrollHeight, 192)}px`;
-    remember(this.place, this.field.value);
+    if (this.place) remember(this.place, this.field.value);
   }
 }
 

@@ -2,8 +2,11 @@
 import { ask, askJson, nextPage, Refused } from "./ask.js";
 import { chatPath, messagesPath } from "./paths.js";
 import { Reveal } from "./reveal.js";
+import { TYPING_SHOWN_MS } from "./signs.js";
 import { tryNow, waitAwhile } from "./wait.js";
 import { watchChat } from "./watch_chat.js";
+
+const LINKS_GOOD_MS = 10 * 60_000; // the server lets them live for a quarter of an hour
 
 /** A message of the server in the words of this page. */
 function readMessage(raw) {
@@ -19,8 +22,12 @@ function readMessage(raw) {
     heldReason: raw.held_reason,
     sources: rich.sources ?? [],
     offersPerson: rich.offers_person === true,
+    files: raw.attachments ?? [],
   };
 }
+
+const isSame = (before, after) =>
+  before.length === after.length && before.every((file, i) => file.id === after[i].id && file.state === after[i].state);
 
 export class Conversation {
   /**
@@ -33,6 +40,9 @@ export class Conversation {
     this.chatId = null;
     this.status = null;
     this.isTyping = false;
+    this.personTyping = null; // a timer, while a person on the other side types
+    this.otherReadSeq = 0; // up to which message the other side has read
+    this.filesAt = new Map(); // when the links of a message's files were made
     this.earlier = null; // the address of what was said before what we have
     this.lost = null; // why the line does not stand
     this.writing = null; // {turnId, reveal}: the answer that is being written
@@ -63,6 +73,8 @@ export class Conversation {
     this.unwatch();
     this.unwatch = () => {};
     this.writing?.reveal.stop();
+    clearTimeout(this.personTyping);
+    this.personTyping = null;
   }
 
   changed(changes) {
@@ -90,7 +102,8 @@ export class Conversation {
     for (const raw of await response.json()) this.add(raw);
     const chat = await askJson("GET", chatPath(this.chatId));
     const earlier = this.isRead ? this.earlier : nextPage(response);
-    this.changed({ lost: null, status: chat.status, earlier, isRead: true });
+    const otherReadSeq = Math.max(this.otherReadSeq, chat.other_read_seq ?? 0);
+    this.changed({ lost: null, status: chat.status, earlier, isRead: true, otherReadSeq });
   }
 
   async showEarlier() {
@@ -101,7 +114,9 @@ export class Conversation {
 
   take({ event, data }) {
     if (event === "message.accepted") this.add(data);
-    else if (event === "typing") this.changed({ isTyping: true });
+    else if (event === "typing") this.typing(data);
+    else if (event === "chat.read") this.changed({ otherReadSeq: Math.max(this.otherReadSeq, data.seq) });
+    else if (event === "message.status") this.statusOf(data);
     else if (event === "token") this.write(data);
     else if (event === "message.created") this.answered(data);
     else if (event === "chat.changed") this.changed({ status: data.status });
@@ -112,10 +127,43 @@ export class Conversation {
     }
   }
 
-  /** Add a message of the server's; one that we have is replaced. */
+  typing({ by, is_typing: isTyping }) {
+    if (by === "owner") this.personTypes(isTyping);
+    else this.changed({ isTyping: true });
+  }
+
+  personTypes(isTyping) {
+    clearTimeout(this.personTyping);
+    this.personTyping = isTyping ? setTimeout(() => this.personTypes(false), TYPING_SHOWN_MS) : null;
+    this.onChange();
+  }
+
+  /** News of a message: files that came after it. */
+  statusOf({ id, attachments }) {
+    const message = this.known.get(id);
+    if (!message || !attachments) return;
+    this.known.set(id, { ...message, files: attachments });
+    this.filesAt.set(id, Date.now());
+    this.onChange();
+  }
+
+  /** Links to files end: an address that is still good as `null`, or the promise of a new one. */
+  freshLink(messageId, file) {
+    if (Date.now() - (this.filesAt.get(messageId) ?? 0) < LINKS_GOOD_MS) return null;
+    this.filesAt.delete(messageId);
+    const find = () => this.known.get(messageId)?.files.find((one) => one.id === file.id)?.url;
+    return this.readNewest().then(find, () => null);
+  }
+
+  /** Add a message of the server's; one that we have is replaced, but for links that are still good. */
   add(raw) {
     const message = readMessage(raw);
+    const before = this.known.get(message.id);
+    const isGood = Date.now() - (this.filesAt.get(message.id) ?? 0) < LINKS_GOOD_MS;
+    if (before && isGood && isSame(before.files, message.files)) message.files = before.files;
+    else if (message.files.length) this.filesAt.set(message.id, Date.now());
     this.known.set(message.id, message);
+    if (!message.isOwn) this.personTypes(false);
     if (this.writing && this.writing.turnId === message.turnId) this.stopWriting();
     this.onChange();
     return message;

@@ -6,6 +6,7 @@ import { byId, fillTexts, show } from "./dom.js";
 import { heldText, renderLog } from "./log_view.js";
 import { messages } from "./messages.js";
 import { chatsPath, PUBLIC_AGENTS, visitorPath } from "./paths.js";
+import { seenSeq, Signs } from "./signs.js";
 import { Notices } from "./notices.js";
 import { Outbox } from "./outbox.js";
 import { renderChoose, renderSide, renderTeach } from "./places_view.js";
@@ -13,6 +14,7 @@ import { wireDrawer } from "./drawer.js";
 import { Scroller } from "./scroller.js";
 import { wireThemeButton } from "./theme_button.js";
 import { refreshTimes } from "./times.js";
+import { takeFiles, Tray } from "./tray.js";
 import { titles } from "./titles.js";
 import { tryNow, waitAwhile } from "./wait.js";
 
@@ -27,7 +29,12 @@ let wasTyping = false;
 
 const notices = new Notices(byId("notice"), tryNow);
 const scroller = new Scroller(byId("scroll"), byId("jump"));
-const composer = new Composer(byId("composer-form"), byId("hint"), say);
+const signs = new Signs();
+const tray = new Tray(byId("tray"), { onChange: () => composer.changed(), visit });
+const composer = new Composer(byId("composer-form"), byId("hint"), tray, {
+  onSay: say,
+  onType: (text) => signs.typed(conversation?.chatId, text),
+});
 const drawer = wireDrawer(byId("side"), byId("main"), byId("open-side"), byId("close-side"));
 const outbox = new Outbox({
   onChange: draw,
@@ -76,7 +83,9 @@ function enter(chatId) {
   scroller.stick();
   if (chatId) conversation.open(chatId);
   draw();
+  tray.open(agent.id);
   composer.open(agent, chatId);
+  offer(agent.id);
   if (chatId) loadChats(agent);
 }
 
@@ -91,14 +100,15 @@ function begin(chosen, question) {
 
 // ── what the person does, and what comes back ────────────────────────────────────────────────────────────────────
 
-function say(text) {
+function say(text, files = []) {
   scroller.stick();
-  outbox.add(agent.id, conversation.chatId, text);
+  signs.sent();
+  outbox.add(agent.id, conversation.chatId, text, files);
   composer.focus();
 }
 
 function accepted(entry, { id, data }) {
-  titles.keep(data.chat_id, entry.text);
+  titles.keep(data.chat_id, entry.text || (entry.files?.[0]?.name ?? ""));
   if (conversation?.agent.id === entry.agentId && conversation.chatId === entry.chatId) {
     conversation.add(data);
     if (!conversation.chatId) {
@@ -134,6 +144,16 @@ function visit(agentId) {
     visits.set(agentId, visiting);
   }
   return visits.get(agentId);
+}
+
+/** What this chat page offers beside writing: files, where its owner wants them. */
+async function offer(agentId) {
+  const page = await visit(agentId).catch(() => null); // what is wrong is told by the chat's own line
+  if (agent?.id !== agentId || !page) return;
+  tray.bytesMax = page.file_bytes_max;
+  show(byId("attach"), page.accepts_files);
+  byId("greeting").textContent = page.greeting;
+  draw();
 }
 
 function visitAgain(agentId) {
@@ -186,16 +206,24 @@ function draw() {
   if (!conversation) return;
   notices.set("stream", conversation.lost instanceof Refused ? messages.no_such_chat : conversation.lost);
   scroller.keep(() => {
-    show(byId("teach"), !conversation.chatId && !waiting.length);
+    const isNew = !conversation.chatId && !waiting.length;
+    show(byId("teach"), isNew);
+    show(byId("greeting"), isNew && byId("greeting").textContent !== "");
     show(byId("earlier"), Boolean(conversation.earlier));
     if (conversation.isTyping && !wasTyping) announce(messages.is_typing(agent.name));
     wasTyping = conversation.isTyping;
     renderLog(byId("log"), conversation, waiting, {
       retry: (key) => outbox.retry(key),
       remove: (key) => outbox.remove(key),
+      openFile: (messageId, file) => conversation.freshLink(messageId, file),
       say,
     });
   });
+  sawMessages();
+}
+
+function sawMessages() {
+  if (conversation) signs.seen(conversation.chatId, () => seenSeq(byId("log"), byId("scroll"), conversation.known));
 }
 
 function drawTop(waiting) {
@@ -238,6 +266,9 @@ async function start() {
   byId("earlier").addEventListener("click", () => conversation.showEarlier().catch((error) => notices.set("stream", error)));
   addEventListener("hashchange", go);
   restWhileHidden();
+  takeFiles(tray, composer, () => conversation !== null && !byId("attach").hidden);
+  for (const [target, event] of [[byId("scroll"), "scroll"], [document, "visibilitychange"]])
+    target.addEventListener(event, sawMessages);
   setInterval(refreshTimes, 30_000);
   await loadAgents();
   standOnHash();

@@ -14,6 +14,10 @@ export function el(tag, attributes = {}, ...children) {
 
 const ICONS = {
   arrow: "M5 12h14M13 6l6 6-6 6",
+  check: "M5 13l4 4L19 7",
+  checks: "M2 13l4 4L15.5 7M11 16l1 1L22 7",
+  cross: "M7 7l10 10M17 7 7 17",
+  file: "M7 3h7l4 4v14H7zM14 3v4h4",
   article: "M7 3h7l4 4v14H7zM14 3v4h4M10 12h5M10 16h5",
 };
 

@@ -1,12 +1,13 @@
 // The messages of a chat as a list of elements, changed only where something changed.
 import { el, icon, syncList } from "./dom.js";
+import { filesElement } from "./file_view.js";
 import { messages } from "./messages.js";
 import { renderText } from "./render_text.js";
 import { dayText, timeElement } from "./times.js";
 
 /**
  * Bring the list in line with the conversation and the messages that still wait.
- * `acts`: {retry(key), remove(key), say(text)}
+ * `acts`: {retry(key), remove(key), say(text), openFile(messageId, file)}
  */
 export function renderLog(list, conversation, waiting, acts) {
   const known = conversation.list;
@@ -17,10 +18,12 @@ export function renderLog(list, conversation, waiting, acts) {
     const said = dayText(new Date(message.at));
     if (said !== day) items.push(dayItem((day = said)));
     const isLast = index === known.length - 1 && !isWriting && !waiting.length;
-    items.push(messageItem(message, known[index - 1], { isLast, agent: conversation.agent, acts }));
+    const isRead = conversation.otherReadSeq >= message.seq;
+    items.push(messageItem(message, known[index - 1], { isLast, isRead, agent: conversation.agent, acts }));
   }
   if (["escalated", "human"].includes(conversation.status)) items.push(noteItem("person", messages.with_person));
   if (isWriting) items.push(writingItem(conversation));
+  else if (conversation.personTyping !== null) items.push(personTypingItem());
   for (const entry of waiting) items.push(waitingItem(entry, acts));
   syncList(list, items);
 }
@@ -33,20 +36,20 @@ function noteItem(key, text) {
   return { key: `note ${key}`, stamp: text, make: () => el("li", { class: "message note" }, text) };
 }
 
-function messageItem(message, before, { isLast, agent, acts }) {
+function messageItem(message, before, { isLast, isRead, agent, acts }) {
   const isNewVoice = !before || before.isOwn || before.by !== message.by;
-  const stamp = JSON.stringify([message, isLast, isNewVoice]);
-  const make = () => (message.isOwn ? ownElement(message, isLast, agent) : theirElement(message, isNewVoice, isLast, agent, acts));
+  const stamp = JSON.stringify([message, isLast, isLast && isRead, isNewVoice]);
+  const make = () => (message.isOwn ? ownElement(message, { isLast, isRead, agent, acts }) : theirElement(message, isNewVoice, isLast, agent, acts));
   return { key: message.id, stamp, make };
 }
 
-function ownElement(message, isLast, agent) {
+function ownElement(message, { isLast, isRead, agent, acts }) {
   const held = message.heldReason && heldText(message.heldReason, agent);
   return el(
     "li",
     { class: "message own" },
-    ownLine(message.text, timeElement(message.at)),
-    held ? el("p", { class: "below held" }, held) : isLast && el("p", { class: "below" }, messages.sent),
+    ownLine(message.text, timeElement(message.at), filesOf(message, acts)),
+    held ? el("p", { class: "below held" }, held) : isLast && tickElement(isRead),
   );
 }
 
@@ -55,9 +58,18 @@ export function heldText(reason, agent) {
   return (messages.held[reason] ?? messages.held.other)(agent.name);
 }
 
-function ownLine(text, time) {
-  const said = el("div", { class: "text", dir: "auto" }, text);
-  return el("div", { class: "line" }, el("span", { class: "unseen" }, `${messages.you}: `), time, said);
+function tickElement(isRead) {
+  return el("p", { class: isRead ? "below tick read" : "below tick" }, icon(isRead ? "checks" : "check"), isRead ? messages.read : messages.sent);
+}
+
+function filesOf(message, acts) {
+  return message.files.length > 0 && filesElement(message.files, (file) => acts.openFile(message.id, file));
+}
+
+function ownLine(text, time, files) {
+  const said = text !== "" && el("div", { class: "text", dir: "auto" }, text);
+  const line = el("div", { class: "line" }, el("span", { class: "unseen" }, `${messages.you}: `), time, said);
+  return el("div", { class: "said" }, files, line);
 }
 
 function theirElement(message, isNewVoice, isLast, agent, acts) {
@@ -67,7 +79,8 @@ function theirElement(message, isNewVoice, isLast, agent, acts) {
     "li",
     { class: "message theirs" },
     el("p", { class: isNewVoice ? "who" : "unseen" }, el("span", { dir: "auto" }, name), timeElement(message.at)),
-    el("div", { class: "text" }, renderText(withoutSource(message))),
+    message.text !== "" && el("div", { class: "text" }, renderText(withoutSource(message))),
+    filesOf(message, acts),
     message.sources.length > 0 && sourcesElement(message.sources),
     isLast && message.offersPerson && offerElement(acts),
   );
@@ -105,13 +118,22 @@ function writingItem({ writing, agent }) {
   return { key: "writing", stamp: shown, make, mend: (item) => text(item.lastElementChild) };
 }
 
+/** A person on the other side is typing: who it is they say by what they write. */
+function personTypingItem() {
+  const make = () => {
+    const dots = el("span", { class: "typing", role: "img", "aria-label": messages.person_is_typing }, el("i"), el("i"), el("i"));
+    return el("li", { class: "message theirs typing-person" }, el("p", { class: "who" }, el("span", {}, messages.person), dots));
+  };
+  return { key: "typing", stamp: "", make };
+}
+
 function waitingItem(entry, acts) {
   const state = entry.state === "failed" ? messages.failed(entry.reason) : messages[entry.state];
   const make = () =>
     el(
       "li",
       { class: `message own ${entry.state}` },
-      ownLine(entry.text, null),
+      ownLine(entry.text, null, (entry.files ?? []).length > 0 && filesElement(entry.files, null)),
       el(
         "p",
         { class: "below" },

@@ -26,8 +26,8 @@ export class Outbox {
     return this.entries.filter((entry) => entry.agentId === agentId && entry.chatId === chatId);
   }
 
-  add(agentId, chatId, text) {
-    const entry = { key: newKey(), agentId, chatId, text, at: new Date().toISOString(), state: "waiting" };
+  add(agentId, chatId, text, files = []) {
+    const entry = { key: newKey(), agentId, chatId, text, files, at: new Date().toISOString(), state: "waiting" };
     this.entries.push(entry);
     keep(entry);
     this.onChange();
@@ -112,7 +112,8 @@ export class Outbox {
 /** Hand the message over; the answer comes by the chat's own stream, so we hang up once it is accepted. */
 async function post(entry) {
   const stop = new AbortController();
-  const body = entry.chatId ? { message: entry.text, chat_id: entry.chatId } : { message: entry.text };
+  const files = entry.files ?? []; // one that was kept before there were files has none
+  const body = { message: entry.text, ...(entry.chatId && { chat_id: entry.chatId }), ...(files.length && { attachments: files.map((file) => file.id) }) };
   const headers = { Accept: "text/event-stream", "Idempotency-Key": entry.key };
   try {
     const response = await ask("POST", sayPath(entry.agentId), { body, headers, signal: stop.signal });
