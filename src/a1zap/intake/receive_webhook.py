@@ -172,8 +172,15 @@ async def answer_challenge(
     if account_id is not None:
         found = [await find_account(desk, account_id)]
     else:
+        channel = desk.channels[kind or ""]
+        try:
+            channel.named_in(b"")
+        except NotAllowed:  # no such door: nobody's accounts are looked through
+            raise NotFound(_NO_WEBHOOK) from None
+        except Malformed:
+            pass
         async with desk.db.standalone() as tx:
-            rows = await channel_store.find_accounts_of(tx, kind or "")
+            rows = await channel_store.find_accounts_of(tx, channel.kind)
         found = [Found(owner_id, agent_id, kind or "", one) for owner_id, agent_id, one in rows]
     for one in found[:CHALLENGED_MAX]:
         async with desk.db.owned(one.owner_id) as tx:
@@ -223,19 +230,24 @@ async def _receive(
     is_shared: bool = False,
 ) -> None:
     opened: tuple[Opened, Items] | None = None
+    raw: bytes | None = delivery.posted.raw
     try:
         async with desk.db.owned(owner_id) as tx:
             opened = await _open(tx, desk, agent_id, account_id, delivery)
+            if any(_is_anothers(i) for i in opened[1]):
+                raw = (
+                    None  # the whole of it holds what people said to another account, perhaps another owner's
+                )
             if is_shared:
                 opened = (opened[0], [i for i in opened[1] if not _is_anothers(i)])
             for item in opened[1][:1]:
-                await accept_item(tx, desk, opened[0], item, delivery.posted.raw)
+                await accept_item(tx, desk, opened[0], item, raw)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(owner_id))
     except Exception as error:
         if opened is None or is_passing(error):
             raise
-        await accept_alone(desk, opened[0], opened[1][0], delivery.posted.raw)
+        await accept_alone(desk, opened[0], opened[1][0], raw)
     # What else a delivery held stands alone: one that is known already, or never to be stored, must not undo the others.
     if opened is not None:
         for item in opened[1][1:]:
