@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from starlette.requests import Request
 
 from a1zap.api.problems import Refused
@@ -10,8 +13,9 @@ SMALL = 1 << 20  # bodies of up to this are not counted
 HELD_MAX = 256 << 20  # bytes of large bodies in memory at once; beyond it, providers come again
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The whole body.
+@asynccontextmanager
+async def read_body(request: Request, bytes_max: int) -> AsyncGenerator[bytes]:
+    """The whole body. It counts as held until the block ends: who works on it has it in memory, and copies of it.
 
     Raises:
         Refused: 413 it is larger than it may be; 503 too many large ones are being read at the moment.
@@ -32,13 +36,15 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
             if size > SMALL and size - counted > SMALL:
                 held.add(size - counted)
                 counted = size
-        return b"".join(parts)
+        raw = b"".join(parts)
+        parts.clear()
+        yield raw
     finally:
         held.give_back(counted)
 
 
 class BodiesHeld:
-    """Counts the bytes of large bodies that are being read."""
+    """Counts the bytes of large bodies that are being read or worked on."""
 
     def __init__(self, most: int = HELD_MAX) -> None:
         self._most = most

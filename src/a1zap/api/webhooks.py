@@ -6,6 +6,8 @@ store it, 2xx. Nothing is interpreted before it is proved, nothing is answered w
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,8 +49,8 @@ async def _receive_messaging(request: Request) -> Response:
     agent_id = request.headers.get("x-agent-id")
     if not agent_id:
         return Response(_NO_AGENT, 400, media_type="application/json")
-    delivery = await _delivery(request, began_s, house.channels[MESSAGING_KIND].body_max)
-    await receive_for_agent(house, request.app.state.owners, agent_id, delivery)
+    async with _delivery(request, began_s, house.channels[MESSAGING_KIND].body_max) as delivery:
+        await receive_for_agent(house, request.app.state.owners, agent_id, delivery)
     return Response(_SUCCESS, media_type="application/json")
 
 
@@ -57,12 +59,13 @@ async def _receive_for_account(request: Request) -> Response:
     name: str = request.path_params["channel_account_id"]
     channel = house.channels.get(name)
     if channel is not None:  # the address of a whole kind: all numbers of one app
-        await receive_for_kind(house, name, await _delivery(request, began_s, channel.body_max))
+        async with _delivery(request, began_s, channel.body_max) as delivery:
+            await receive_for_kind(house, name, delivery)
         return Response(_SUCCESS, media_type="application/json")
     # Whose it is decides how much may come, so that is asked before the body is read.
     found = await find_account(house, name)
-    delivery = await _delivery(request, began_s, house.channels[found.kind].body_max)
-    await receive_for_account(house, house.egress, found, delivery)
+    async with _delivery(request, began_s, house.channels[found.kind].body_max) as delivery:
+        await receive_for_account(house, house.egress, found, delivery)
     return Response(_SUCCESS, media_type="application/json")
 
 
@@ -85,9 +88,10 @@ def _begin(request: Request, path: str) -> tuple[ApiHouse, float]:
     return house, house.clock.monotonic_s()
 
 
-async def _delivery(request: Request, began_s: float, bytes_max: int) -> Delivery:
-    raw = await read_body(request, bytes_max)
-    return Delivery(Posted(request.headers, raw, request.query_params), began_s)
+@asynccontextmanager
+async def _delivery(request: Request, began_s: float, bytes_max: int) -> AsyncGenerator[Delivery]:
+    async with read_body(request, bytes_max) as raw:
+        yield Delivery(Posted(request.headers, raw, request.query_params), began_s)
 
 
 _PROBLEM: dict[str, Any] = {
