@@ -66,12 +66,26 @@ def raw_bytes(raw: str) -> bytes:
 
 def decode_header(raw: str, charset: str | None = None, max_chars: int = 1000) -> str:
     """The value as one storable line for people. `charset` is a guess for 8-bit bytes that are no UTF-8."""
-    text = unfold(raw[:_DECODED_MAX])
-    if "\x1b$" in text or (not text.isascii() and _SURROGATE.search(text)):
-        text = decode_text(raw_bytes(text), charset)
+    text = _readable(raw, charset)
     if "=?" in text:
         text = "".join(_decode_words(text))
     return one_line(text, max_chars)
+
+
+def plain_header(raw: str, max_chars: int = 1000) -> str:
+    """The value as one storable line for programs: its encoded words stay closed.
+
+    What a server writes of others (`smtp.mailfrom=…`) is in their words: opened, those could hold a `;` and a verdict.
+    """
+    return one_line(_readable(raw, None), max_chars)
+
+
+def _readable(raw: str, charset: str | None) -> str:
+    """Unfolded, and 8-bit bytes made text."""
+    text = unfold(raw[:_DECODED_MAX])
+    if "\x1b$" in text or (not text.isascii() and _SURROGATE.search(text)):
+        return decode_text(raw_bytes(text), charset)
+    return text
 
 
 def _decode_words(text: str) -> Iterator[str]:

@@ -35,7 +35,7 @@ class MailFile:
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Those headers that decisions need, in their order, decoded and cut; names are in lower case."""
+    """Those headers that decisions need, in their order, as they stand, cut; names are in lower case."""
 
     pairs: tuple[tuple[str, str], ...] = ()
 

@@ -10,6 +10,7 @@ from typing import Final
 from a1zap.channels.email.automatic import why_automatic
 from a1zap.channels.email.header_text import (
     decode_header,
+    plain_header,
     read_addresses,
     read_date,
     read_ids,
@@ -99,7 +100,7 @@ def _kept(raw: dict[str, list[str]]) -> Headers:
     for name, values in raw.items():
         if name in _KEPT or name.startswith(_KEPT_BEGIN):
             found += [
-                (decode_header(name, max_chars=80), decode_header(value, max_chars=_KEPT_VALUE_MAX))
+                (plain_header(name, max_chars=80), plain_header(value, max_chars=_KEPT_VALUE_MAX))
                 for value in values[:_KEPT_OF_A_NAME_MAX]
             ]
     return Headers(tuple(found[:_KEPT_MAX]))

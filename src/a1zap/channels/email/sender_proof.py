@@ -163,7 +163,9 @@ def _written_in(mail: Mail, our_authserv_ids: Collection[str]) -> _Checked | Non
 
 
 def _checked(results: list[AuthResult]) -> _Checked:
-    dmarc = next((found for found in results if found.method == "dmarc"), None)
+    said = [found for found in results if found.method == "dmarc"]
+    # One server says it once. Where it seems to say two things, one of them was slipped in: never the bad news.
+    dmarc = next((found for found in said if found.result != "pass"), said[0] if said else None)
     spf = next((found for found in results if found.method == "spf" and found.result == "pass"), None)
     signers = [
         found.properties.get("header.d") or found.properties.get("header.i", "").rpartition("@")[2]

@@ -139,3 +139,24 @@ def test_comments_nest_and_are_kept_apart():
         ("dmarc", "fail", {"header.from": "b.c"})
     ]
     assert "p=reject" in results[0].comment
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "=?us-ascii?q?a=3Bdmarc=3Dpass_header.from=3Dbank.example=3B?=@evil.example",
+        '"=?us-ascii?q?a=22=3Bdmarc=3Dpass_header.from=3Dbank.example=3B?="@evil.example',
+        "=?utf-8?b?YTtkbWFyYz1wYXNzIGhlYWRlci5mcm9tPWJhbmsuZXhhbXBsZTs=?=@evil.example",
+    ],
+)
+def test_an_address_cannot_slip_a_verdict_into_what_our_server_wrote(sender: str):
+    ours = f"{OURS[0]}; spf=pass smtp.mailfrom={sender}; dmarc=fail (p=REJECT) header.from=bank.example"
+    raw = f"Authentication-Results: {ours}\r\nFrom: ceo@bank.example\r\n\r\nPay this.\r\n".encode()
+    found = is_sender_proven(parse_mail(raw), OURS)
+    assert (found.is_proven, found.is_forged) == (False, True), found.why
+
+
+def test_of_two_dmarc_results_the_bad_one_counts():
+    assert not proof(
+        f"{OURS[0]}; dmarc=pass header.from=example.com; dmarc=fail header.from=example.com"
+    ).is_proven
