@@ -45,6 +45,10 @@ def _receiver(outbound: Outbound, to: str | None) -> Body:
         raise SendRefused("nobody knows an address of the person on WhatsApp")
     if PARENT in address:  # takes messages only for some businesses; the person's own id always does
         address = next((a for a in outbound.other_addresses if is_own_id(a)), address)
+    own_ids = {a for a in (address, *outbound.other_addresses) if is_own_id(a)}
+    if address.startswith("bsuid:") and len(own_ids) > 1:
+        # The owner has numbers in several businesses, and each calls the person otherwise: the number is good in all.
+        address = next((a for a in outbound.other_addresses if a.startswith("+")), address)
     if address.startswith("bsuid:"):
         return {"recipient_type": "individual", "recipient": address.removeprefix("bsuid:")}
     return {"recipient_type": "individual", "to": address.removeprefix("wa:").removeprefix("+")}
