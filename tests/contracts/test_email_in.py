@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -133,6 +134,38 @@ async def test_a_mail_without_a_message_id_is_known_by_its_bytes(email):
         for one in (raw, raw, raw + b"!")
     ]
     assert first == again != other
+
+
+@pytest.mark.parametrize("way", ["postmark", "mailgun", "sendgrid"])
+async def test_a_rebuilt_mail_without_a_message_id_is_one_message_at_every_reading(email, way):
+    told = {"From": "ann@example.com", "Subject": "Hi", "TextBody": "Hello", "HtmlBody": "<p>Hello</p>"}
+    raw = (
+        json.dumps(told).encode()
+        if way == "postmark"
+        else b"from=ann%40example.com&subject=Hi&text=Hello&html=Hello&body-plain=Hello&body-html=Hello"
+    )
+    kept = Kept(uuid4(), raw, {"content_type": "" if way != "postmark" else "application/json"})
+    first, again = [(await email.read(mailbox(way), kept, NOW))[0].external_id for _ in range(2)]
+    assert first == again
+
+
+async def test_mails_under_one_message_id_with_other_files_or_recipients_are_each_a_message(email):
+    def mail(to: str, content: str) -> bytes:
+        return (
+            f"From: scanner@example.com\r\nTo: {to}\r\nMessage-ID: <scan@example.com>\r\nSubject: Scan\r\n"
+            "Content-Type: application/pdf; name=scan.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            f"{content}\r\n"
+        ).encode()
+
+    raws = [
+        mail("a@acme.test", "JVBERi0x"),
+        mail("a@acme.test", "JVBERi0y"),
+        mail("b@acme.test", "JVBERi0y"),
+        b"Received: from elsewhere\r\n" + mail("b@acme.test", "JVBERi0y"),
+    ]
+    ids = [(await email.read(mailbox(), Kept(uuid4(), raw, {}), NOW))[0].external_id for raw in raws]
+    assert len(set(ids)) == 3
+    assert ids[2] == ids[3], "the same mail by another way"
 
 
 async def test_the_envelope_that_a_door_knows_counts(email):

@@ -105,12 +105,22 @@ def _continues(mail: Mail) -> Iterator[str]:
 
 
 def _digest(mail: Mail, raw: bytes) -> str:
-    """Tells apart two mails that a buggy program gave the same Message-ID, and not one mail that came two ways."""
+    """Tells apart two mails that a buggy program gave the same Message-ID, and not one mail that came two ways.
+
+    So it is of what no server on the way changes: line endings and the headers of the journey are left out.
+    """
     if not mail.message_id:
         return sha256(raw).hexdigest()[: 2 * _DIGEST_CHARS]
-    date = "" if mail.date is None else mail.date.isoformat()
-    said = "\x00".join((mail.from_address.lower(), date, mail.subject, mail.text_plain or mail.text_html))
-    return sha256(said.encode("utf-8", "replace")).hexdigest()[:_DIGEST_CHARS]
+    said = (
+        *(mail.from_address.lower(), "" if mail.date is None else mail.date.isoformat(), mail.subject),
+        *(one.email for one in (*mail.to, *mail.cc)),
+        *("\x00", mail.text_plain, "\x00", mail.text_html),
+    )
+    found = sha256("\x00".join(said).encode("utf-8", "replace"))
+    for file in mail.attachments:
+        content = sha256(file.content.replace(b"\r\n", b"\n")).hexdigest()
+        found.update(f"\x00{file.name}\x00{content}".encode("utf-8", "replace"))
+    return found.hexdigest()[:_DIGEST_CHARS]
 
 
 # ── what it says ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from email.header import Header
 from email.utils import formataddr, getaddresses
+from hashlib import sha256
 from typing import Final
 
 _OURS: Final = frozenset(
@@ -34,14 +34,25 @@ class FilePart:
 def rebuild_mail(
     headers: Iterable[tuple[str, str]], *, text: str, html: str, files: Sequence[FilePart] = ()
 ) -> bytes:
-    """A mail with these headers and parts; line breaks in a header's value are folding."""
+    """A mail with these headers and parts; line breaks in a header's value are folding.
+
+    The same fields are the same bytes: a mail without a Message-ID is known by them when it comes again.
+    """
     lines = [_line(name, value) for name, value in headers if _is_kept(name)]
-    boundary = secrets.token_hex(16)
     parts = [_alternatives(text, html), *(_file(one) for one in files)]
+    boundary = _boundary(*parts)
     body = b"".join(b"--%b\r\n%b\r\n" % (boundary.encode(), part) for part in parts)
     head = "".join(f"{line}\r\n" for line in lines)
     head += f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'
     return head.encode("ascii", "replace") + body + f"--{boundary}--\r\n".encode()
+
+
+def _boundary(*parts: bytes) -> str:
+    """A line that none of the parts holds, as all their contents are base64."""
+    found = sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()[:32]
 
 
 def _is_kept(name: str) -> bool:
@@ -73,8 +84,9 @@ def _alternatives(text: str, html: str) -> bytes:
     if len(told) < 2:
         kind, body = told[0] if told else ("plain", "")
         return _text(kind, body)
-    boundary = secrets.token_hex(16).encode()
-    whole = b"".join(b"--%b\r\n%b\r\n" % (boundary, _text(kind, body)) for kind, body in told)
+    parts = [_text(kind, body) for kind, body in told]
+    boundary = _boundary(*parts).encode()
+    whole = b"".join(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts)
     return (
         b'Content-Type: multipart/alternative; boundary="%b"\r\n\r\n' % boundary
         + whole
