@@ -16,7 +16,6 @@ from a1zap.agents.model import Agent
 from a1zap.agents.open_mail_door import parse_mail_domains
 from a1zap.app import House
 from a1zap.channels.catalog import shipped_channels
-from a1zap.channels.contract import Channel
 from a1zap.db.pool import Tx
 from a1zap.delivery.try_channel import try_channel
 from a1zap.kit.errors import Invalid, NotFound
@@ -37,7 +36,7 @@ class _Opened:
 
 def channel_kinds() -> Sequence[tuple[str, str]]:
     """(kind, what it asks for) of every kind that can be connected; needs no database."""
-    return [(c.kind, _asks_for(c)) for c in shipped_channels().values() if not c.is_pulled]
+    return [(c.kind, c.asks_for) for c in shipped_channels().values() if not c.is_pulled]
 
 
 async def list_channels(settings: Settings, email: str, handle: str | None) -> Sequence[Sequence[str]]:
@@ -179,12 +178,3 @@ def _row(agent: Agent, seen: ChannelAccountSeen) -> Sequence[str]:
         state,
         str(health.get("error") or ""),
     )
-
-
-def _asks_for(channel: Channel) -> str:
-    """The kind itself says which settings it has, when it is given one that it does not."""
-    try:
-        channel.check_settings({"?": "?"})
-    except Invalid as error:
-        return str(error).rpartition("it has: ")[2]
-    return ""

@@ -283,6 +283,11 @@ class Channel(Protocol):
     def kind(self) -> str: ...
 
     @property
+    def asks_for(self) -> str:
+        """What connecting one asks for, in a line for people."""
+        ...
+
+    @property
     def stale_after_s(self) -> float:
         """A message older than this is not answered as if it had just come."""
         ...
@@ -462,6 +467,7 @@ class ChannelBase:
     """What a kind of channel is unless it says otherwise: pushed to us, read at once, sent to, and without extras."""
 
     kind = ""
+    asks_for = ""
     is_pulled = False
     is_read_later = False
     wants_thread = False

@@ -65,6 +65,7 @@ _STATUSES = {s.value: s for s in (Status.SENT, Status.DELIVERED, Status.READ, St
 
 class Webhook(ChannelBase):
     kind = "webhook"
+    asks_for = "name, url (where answers go), secret (made by us without one), old_secret"
     stale_after_s = 6 * 3600.0
     body_max = 8 << 20  # files ride in base64
     shown_once = ("secret",)

@@ -27,6 +27,7 @@ BASE_URL = "https://api.a1base.com/v1"
 
 class A1Base(ChannelBase):
     kind = "a1base"
+    asks_for = "number, account_id; api_key, api_secret, base_url"
     stale_after_s = 6 * 3600.0
     body_max = 24 << 20  # media ride inside the JSON: 16 MB of video are 22 as base64
     text_max = 4096  # of WhatsApp

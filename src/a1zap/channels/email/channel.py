@@ -37,6 +37,10 @@ _PAUSE_MAX_S: Final = 1800.0
 
 class Email(ChannelBase):
     kind = "email"
+    asks_for = (
+        "address; inbound: smtp, lmtp, imap, raw, postmark, mailgun, sendgrid, ses, resend, a1mail; "
+        "outbound: smtp, postmark, resend, a1mail; and what these ways need (docs/how-to/connect-email.md)"
+    )
     stale_after_s = 24 * 3600.0
     is_read_later = True
     wants_thread = True

@@ -46,6 +46,7 @@ class WhatsApp(ChannelBase):
     """`now` is the time by which the 24 hours are counted."""
 
     kind = "whatsapp"
+    asks_for = f"{', '.join(_NEEDED)}; {', '.join(_KNOWN)}"
     stale_after_s = 6 * 3600.0
     wants_thread = True
     acknowledges = True
