@@ -30,9 +30,11 @@ TRANSIENT = (
     OSError,
 )
 
-# What the very same statements may well not meet a moment later: a deadlock, a full disk, an end of patience.
+# Two were in each other's way: one of them is to try again at once.
+COLLISION = asyncpg.TransactionRollbackError
+# What the very same statements may well not meet a moment later: a full disk, an end of patience.
 PASSING = (
-    asyncpg.TransactionRollbackError,
+    COLLISION,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.LockNotAvailableError,

@@ -13,7 +13,7 @@ from a1zap.attachments.store import drop_files_of
 from a1zap.channels.contract import Amendment, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Hop
-from a1zap.db.pool import PASSING, Tx
+from a1zap.db.pool import COLLISION, PASSING, Tx
 from a1zap.db.wakeups import Wakeups
 from a1zap.intake.accept_inbound import accept_inbound
 from a1zap.intake.accept_receipt import accept_receipt
@@ -61,19 +61,19 @@ async def accept_item(
 
 
 def is_passing(error: Exception) -> bool:
-    """Would the very same perhaps be stored a moment later? Then the provider is to come again."""
-    return isinstance(error, (Unavailable, *PASSING))
+    """Would the very same perhaps be stored later, if not at once? Then the provider is to come again."""
+    return isinstance(error, (Unavailable, *PASSING)) and not isinstance(error, COLLISION)
 
 
 async def accept_alone(desk: Desk, opened: Opened, item: Item, raw: bytes | None) -> None:
     """Store one part in a transaction of its own; one that can never be stored is kept as unread.
 
-    Refusing it would make the provider send the whole delivery again, for days. It is tried twice, because what
-    somebody else does at the same moment may be in its way once.
+    Refusing it would make the provider send the whole delivery again, for days. It is tried three times, because what
+    somebody else does at the same moment may be in its way.
     """
     owner_id = opened.account.owner_id
-    failed = None
-    for _ in range(2):
+    failed: Exception | None = None
+    for _ in range(3):
         try:
             async with desk.db.owned(owner_id) as tx:
                 await accept_item(tx, desk, opened, item, raw)
@@ -82,15 +82,18 @@ async def accept_alone(desk: Desk, opened: Opened, item: Item, raw: bytes | None
         except Exception as error:
             if is_passing(error):
                 raise
-            failed = type(error).__name__
+            failed = error
             continue
         return
+    if isinstance(failed, COLLISION):
+        raise failed
+    why = type(failed).__name__
     log.error(
-        "item_not_stored", channel_account_id=str(opened.account.id), item=type(item).__name__, error=failed
+        "item_not_stored", channel_account_id=str(opened.account.id), item=type(item).__name__, error=why
     )
     whole = item.raw if isinstance(item, Unread) else repr(item).encode("utf-8", "backslashreplace")
     async with desk.db.owned(owner_id) as tx:
-        await keep_unread(tx, opened.sealer, opened.account, whole, f"it could not be stored: {failed}")
+        await keep_unread(tx, opened.sealer, opened.account, whole, f"it could not be stored: {why}")
 
 
 async def keep_unread(tx: Tx, sealer: Sealer, account: ChannelAccount, raw: bytes, reason: str) -> None:

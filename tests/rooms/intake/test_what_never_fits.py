@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import asyncpg
 import httpx
 import pytest
 from tests.conftest import MakeHouse
@@ -62,3 +63,30 @@ async def test_a_delivery_that_our_own_reading_breaks_on_is_kept(make_house: Mak
     assert answer.status_code == 200
     (kept,) = await b.house.as_admin("SELECT reason FROM unread_deliveries")
     assert kept["reason"] == "it could not be read: KeyError"
+
+
+class Colliding(Batch):
+    """Somebody is in the way of the first that is stored, so often."""
+
+    times = 0
+
+    @property
+    def answers_per_hour_max(self) -> int | None:  # type: ignore[override]
+        if self.times:
+            self.times -= 1
+            raise asyncpg.DeadlockDetectedError("deadlock detected")
+        return None
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, 200), (2, 200), (9, 500)])
+async def test_a_collision_is_tried_again_at_once_and_at_last_left_to_the_provider(
+    make_house: MakeHouse, times: int, status: int
+):
+    drum = Colliding(say("one", external_id="m1"), say("two", external_id="m2"))
+    drum.times = times
+    b = await band(make_house, drum)
+    async with httpx.AsyncClient(base_url=b.house.url, trust_env=False) as http:
+        answer = await http.post(f"/api/webhooks/{b.account_id}", content=b"x", headers={"x-token": "t1"})
+    assert answer.status_code == status
+    assert len(await b.house.as_admin("SELECT 1 FROM messages")) == (2 if status == 200 else 0)
+    assert await b.house.as_admin("SELECT 1 FROM unread_deliveries") == []
