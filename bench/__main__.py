@@ -45,7 +45,7 @@ async def _webhook(plan: Plan, say: Say) -> Any:
 
 
 async def _whatsapp(plan: Plan, say: Say) -> Any:
-    return (await measure_whatsapp(plan, say)).as_dict()
+    return {name: found.as_dict() for name, found in (await measure_whatsapp(plan, say)).items()}
 
 
 async def _growth(plan: Plan, say: Say) -> Any:

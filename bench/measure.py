@@ -79,16 +79,18 @@ async def cut_windows(
     await asyncio.sleep(warm_up_s)
     found: list[Window] = []
     for number in range(count):
-        before = _Moment.take(meter, tally)
+        before = Moment.take(meter, tally)
         await asyncio.sleep(window_s)
-        found.append(_Moment.take(meter, tally).since(before, tally))
+        found.append(Moment.take(meter, tally).since(before, tally))
         last = found[-1]
         say(f"window {number + 1}/{count}: {last.messages / last.seconds:.0f} messages/s")
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Moment:
+class Moment:
+    """All counters at one time; the difference of two is a window."""
+
     at_s: float
     done: int
     samples: int
@@ -97,7 +99,7 @@ class _Moment:
     busy_s: float
 
     @classmethod
-    def take(cls, meter: Meter, tally: Tally) -> _Moment:
+    def take(cls, meter: Meter, tally: Tally) -> Moment:
         return cls(
             time.monotonic(),
             tally.done,
@@ -107,7 +109,7 @@ class _Moment:
             machine_busy_s(),
         )
 
-    def since(self, before: _Moment, tally: Tally) -> Window:
+    def since(self, before: Moment, tally: Tally) -> Window:
         taken = {name: self.cpu_s[name] - before.cpu_s[name] for name in self.cpu_s}
         known = sum(taken.values()) + self.helpers_s - before.helpers_s
         return Window(

@@ -82,10 +82,10 @@ class Rig:
         )
         return Agent(agent["id"], number)
 
-    def meter(self, *helpers: int) -> Meter:
+    def meter(self, *helpers: int, has_workers: bool = True) -> Meter:
         """CPU of server, worker and PostgreSQL; of us and `helpers` as those that only measure."""
         workers = self.workers()
-        if not workers:
+        if not workers and has_workers:
             raise RuntimeError(f"process {self.process.pid} has no worker below it: whose CPU is it?")
         return Meter(
             {
@@ -105,10 +105,10 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def open_rig(
-    folder: Path, *, model_url: str, provider_url: str, is_watched: bool = False
+    folder: Path, *, model_url: str, provider_url: str, is_watched: bool = False, has_workers: bool = True
 ) -> AsyncGenerator[Rig]:
     """Start an instance in `folder`, with an owner and a key; `is_watched`: PostgreSQL counts its statements."""
-    env = rig_environment(folder, model_url)
+    env = rig_environment(folder, model_url, **({} if has_workers else {"A1ZAP_WORKERS": "0"}))
     log = log_file(folder.name)
     async with contextlib.AsyncExitStack() as stack:
         if is_watched:  # started by us with the extension in it; the instance attaches to what runs

@@ -1,10 +1,14 @@
-"""Part `whatsapp`: an open loop of 200 webhooks a second, signed as Meta signs them, while the worker answers them all."""
+"""Part `whatsapp`: an open loop of 200 webhooks a second, signed as Meta signs them; stored, and then answered as well.
+
+Once without a worker on the machine (it is on another), and once with one that answers them all meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import hmac
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +19,7 @@ import asyncpg
 import orjson
 
 from bench.load import knock_steadily
-from bench.measure import Say, percentile
+from bench.measure import Moment, Say, Tally, percentile
 from bench.place import PYTHON, ROOT, work_folder
 from bench.plan import Plan
 from bench.processes import stub_model
@@ -45,6 +49,10 @@ class WhatsApp:
         int  # chats with messages that had no reply ANSWERS_PATIENCE_S later, or replies that had not left
     )
     all_answered_after_s: float  # the end of the load
+    cpu_ms_by_group: Mapping[
+        str, float
+    ]  # a webhook, while the load ran; answering what is answered meanwhile is in it
+    noise: float  # share of the machine that others took meanwhile
 
     def as_dict(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -102,35 +110,49 @@ class Person:
         return serial.encode(), request
 
 
-async def measure_whatsapp(plan: Plan, say: Say) -> WhatsApp:
+async def measure_whatsapp(plan: Plan, say: Say) -> dict[str, WhatsApp]:
     """At the shared address of all numbers, with the agent's default settle time of 1.0 s."""
+    return {
+        "stored": await _measure_house(plan, say, has_workers=False),
+        "answered": await _measure_house(plan, say, has_workers=True),
+    }
+
+
+async def _measure_house(plan: Plan, say: Say, *, has_workers: bool) -> WhatsApp:
     meta = Meta()
     server, port = await serve(meta.answer)
     meta.url = f"http://127.0.0.1:{port}/v25.0"
     with ExitStack() as stack:
         stack.callback(server.close)
         folder = stack.enter_context(work_folder("whatsapp"))
-        model_url, _ = stack.enter_context(stub_model(PYTHON, ROOT))
-        async with open_rig(folder, model_url=model_url, provider_url=meta.url) as rig:
-            return await _measure(rig, meta, plan, say)
+        model_url, stub_pid = stack.enter_context(stub_model(PYTHON, ROOT))
+        async with open_rig(
+            folder, model_url=model_url, provider_url=meta.url, has_workers=has_workers
+        ) as rig:
+            return await _measure(rig, meta, stub_pid, plan, say, has_workers=has_workers)
 
 
-async def _measure(rig: Rig, meta: Meta, plan: Plan, say: Say) -> WhatsApp:
+async def _measure(
+    rig: Rig, meta: Meta, stub_pid: int, plan: Plan, say: Say, *, has_workers: bool
+) -> WhatsApp:
     _connect(rig, meta)
     people = [Person(number) for number in range(PEOPLE)]
     warmed = await knock_steadily(
         people[:20], rig.port, per_s=50, seconds=1
     )  # pools open, keys are unwrapped
-    say(f"{PER_S:g} webhooks a second for {plan.webhook_s:g} s")
+    say(f"{PER_S:g} webhooks a second for {plan.webhook_s:g} s, {'a' if has_workers else 'no'} worker")
+    tally, meter = Tally(), rig.meter(stub_pid, has_workers=has_workers)
+    before = Moment.take(meter, tally)
     answered = await knock_steadily(people, rig.port, per_s=PER_S, seconds=plan.webhook_s)
+    window = Moment.take(meter, tally).since(before, tally)
     ended = time.monotonic()
     keeper = await asyncpg.connect(rig.postgres.url("a1zap"))
     try:
         stored = await keeper.fetchval(_STORED) - len(warmed)
-        while (
-            unanswered := await keeper.fetchval(UNANSWERED)
-        ) and time.monotonic() - ended < ANSWERS_PATIENCE_S:
+        unanswered = await keeper.fetchval(UNANSWERED)
+        while has_workers and unanswered and time.monotonic() - ended < ANSWERS_PATIENCE_S:
             await asyncio.sleep(0.1)
+            unanswered = await keeper.fetchval(UNANSWERED)
     finally:
         await keeper.close()
     latencies = [s for s, _, answer in answered if answer.status == 200]
@@ -144,6 +166,8 @@ async def _measure(rig: Rig, meta: Meta, plan: Plan, say: Say) -> WhatsApp:
         answers=meta.taken,
         unanswered=unanswered,
         all_answered_after_s=time.monotonic() - ended,
+        cpu_ms_by_group={name: s / len(answered) * 1000 for name, s in window.cpu_s.items()},
+        noise=window.others_s / window.seconds / (os.cpu_count() or 1),
     )
 
 
