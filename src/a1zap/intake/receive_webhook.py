@@ -35,6 +35,8 @@ MESSAGING_KIND = "a1base"  # what the address without an account id in it takes
 _NO_WEBHOOK = "there is no such webhook"
 _OWNERS_MAX = 100_000
 CHALLENGED_MAX = 200  # accounts of a kind that are asked whether a challenge is theirs
+NAMES_AT_ONCE = 25  # at the door of a kind: the directory answers with twice as many accounts at most
+UNPROVED_NAMES_MAX = 50  # that are looked for in a delivery that nobody has proved yet
 FOR_ANOTHER = "for another"  # how the reason of an Unread begins that belongs to another account
 Items: TypeAlias = Sequence[Item]
 
@@ -143,21 +145,40 @@ async def receive_for_kind(desk: Desk, kind: str, delivery: Delivery) -> None:
         raise NotFound(_NO_WEBHOOK) from None
     except Malformed:
         names = ()
+    refusals: list[NotSignedIn | NotConfigured] = []
+    is_taken = False
+    for first in range(0, len(names), NAMES_AT_ONCE):
+        if first >= UNPROVED_NAMES_MAX and not is_taken:
+            break
+        some = names[first : first + NAMES_AT_ONCE]
+        is_taken = await _receive_for_some(desk, kind, some, delivery, refusals) or is_taken
+    if not is_taken:
+        raise next(iter(refusals), None) or NotSignedIn(
+            "the signature fits no account that this delivery names"
+        )
+
+
+async def _receive_for_some(
+    desk: Desk,
+    kind: str,
+    names: Sequence[str],
+    delivery: Delivery,
+    refusals: list[NotSignedIn | NotConfigured],
+) -> bool:
+    """Has any account of these names taken the delivery in? Why others have not is added to `refusals`."""
     async with desk.db.standalone() as tx:
-        found = await channel_store.find_accounts_named(tx, kind, names) if names else []
-    refusal: NotSignedIn | NotConfigured | None = None
+        found = await channel_store.find_accounts_named(tx, kind, names)
     is_taken = False
     for owner_id, agent_id, account_id in found:
         try:
             await _receive(desk, owner_id, agent_id, account_id, delivery, is_shared=True)
         except (NotSignedIn, NotConfigured) as error:
-            refusal = refusal or error
+            refusals.append(error)
         except NotFound:  # gone meanwhile
             continue
         else:
             is_taken = True
-    if not is_taken:
-        raise refusal or NotSignedIn("the signature fits no account that this delivery names")
+    return is_taken
 
 
 async def answer_challenge(

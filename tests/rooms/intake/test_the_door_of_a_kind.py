@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import MakeHouse
 from tests.rooms.intake.test_every_kind_of_item import Drum, band, say
 
+from a1zap.agents.connect_channel import connect_channel
 from a1zap.channels.contract import ChannelAccount, Item, Unread
 
 
@@ -36,3 +37,28 @@ async def test_a_kind_without_a_door_is_asked_no_challenge(make_house: MakeHouse
     b = await band(make_house, Drum())
     async with httpx.AsyncClient(base_url=b.house.url, trust_env=False) as http:
         assert (await http.get(f"/api/webhooks/{kind}")).status_code == 404
+
+
+async def test_the_last_of_many_numbers_in_one_delivery_gets_its_message_too(make_house: MakeHouse):
+    class Crowded(Drum):
+        def named_in(self, raw: bytes) -> Sequence[str]:
+            return ["s1", *(f"other{number}" for number in range(200)), "s2"]
+
+        def parse(self, account: ChannelAccount, raw: bytes, now: datetime) -> Sequence[Item]:
+            return [say(account.identity)]
+
+    drum = Crowded()
+    b = await band(make_house, drum)
+    for number in range(1, 60):
+        await connect_channel(
+            b.house.db,
+            b.house.keyring,
+            drum,
+            owner_id=b.owner_id,
+            agent_id=b.agent_id,
+            settings={"skin": "s2" if number == 59 else f"other{number}", "token": "t1"},
+            actor="test",
+        )
+    async with httpx.AsyncClient(base_url=b.house.url, trust_env=False) as http:
+        assert (await http.post("/api/webhooks/drum", headers={"x-token": "t1"})).status_code == 200
+    assert len(await b.house.as_admin("SELECT 1 FROM messages")) == 60

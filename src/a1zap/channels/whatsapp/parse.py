@@ -31,8 +31,8 @@ from a1zap.channels.whatsapp.receipts import receipt_of
 from a1zap.kit.errors import Malformed
 from a1zap.kit.json import as_object, parse_object, text_at
 
-NUMBERS_MAX = 50
-ITEMS_MAX = 3000  # Meta puts at most 1,000 into a delivery
+NUMBERS_MAX = 1000  # Meta puts at most so many changes into a delivery
+ITEMS_MAX = 3000
 FOR_ANOTHER: Final = "for another number"
 UNNAMED: Final = "unnamed:"
 _BY_HAND: Final = "smb_message_echoes"  # written in the phone's own app
