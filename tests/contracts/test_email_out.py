@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.policy import default
@@ -120,6 +121,37 @@ async def test_the_subject_stays_the_threads_and_is_one_line(subject, expected):
     mail = await letter_of(Told(subject=subject))
     assert mail["Subject"].strip() == expected
     assert mail["Bcc"] is None
+
+
+# What a stranger's subject says once its encoded words are open may be an encoded word again.
+@pytest.mark.parametrize(
+    "slipped",
+    [
+        "=?utf-8?q?a=0D=0ABcc:_evil@example.com?=",
+        "=?utf-8?b?DQoNCkJ1eSB0aGlz?=",
+        "=?utf-8?q?=00?=",
+        "Hi =?us-ascii?q?=0A?= =?utf-8?q?=0Ax?=",
+        "ü =?utf-8?q?a=0D=0ABcc:_x@y.z?= ü",
+    ],
+)
+async def test_an_encoded_word_within_a_text_is_text(slipped):
+    letter = await compose_letter(
+        mailbox(from_name=slipped), outbound(Told(subject=slipped), agent_name=slipped)
+    )
+    head = mail_bytes(letter).partition(b"\r\n\r\n")[0]
+    names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n") if line[:1] not in b" \t"}
+    assert not names & {b"bcc", b"x"}
+    assert b"\x00" not in head
+    assert b"content-type" in names, "nothing of the head has become the body"
+    read = message_from_bytes(head + b"\r\n\r\n")
+    assert str(make_header(decode_header(read["Subject"]))) == f"Re: {slipped}"
+    assert str(make_header(decode_header(read["From"]))).startswith(slipped)
+
+
+async def test_an_encoded_word_as_an_address_stays_the_address():
+    to = "=?utf-8?q?a=2cevil=40evil.test=2c=0a?=@example.com"
+    head = mail_bytes(await compose_letter(mailbox(), outbound(Told(to=to)))).partition(b"\r\n\r\n")[0]
+    assert f"\r\nTo: <{to}>\r\n".encode() in head
 
 
 async def test_a_new_chat_has_its_first_words_as_subject():

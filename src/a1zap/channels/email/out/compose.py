@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.headerregistry import Address
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
@@ -112,13 +112,37 @@ def one_line(text: str, max_chars: int) -> str:
 
 def mail_bytes(letter: Letter) -> bytes:
     """The letter as RFC 5322 spells it, in lines that every mail server takes (ASCII but for a recipient who is not)."""
-    # The standard library folds long ids into encoded words, and then nobody finds the thread: those lines are ours.
-    head = [f"Message-ID: <{letter.message_id}>"]
+    # The standard library folds long ids into encoded words, and then nobody finds the thread; and it opens the encoded
+    # words in a value before it writes it, line breaks and all. Lines that hold what others wrote are ours.
+    head = [f"Message-ID: <{letter.message_id}>", *_addressed(letter)]
     if letter.in_reply_to:
         head.append(f"In-Reply-To: <{letter.in_reply_to}>")
     if letter.references:
         head.append("References: " + "\r\n ".join(f"<{one}>" for one in letter.references))
-    return "\r\n".join(head).encode("ascii") + b"\r\n" + _message(letter).as_bytes()
+    return "\r\n".join(head).encode() + b"\r\n" + _message(letter).as_bytes()
+
+
+def _addressed(letter: Letter) -> list[str]:
+    lines = [f"From: {_mailbox(letter.sender_name, letter.sender)}", f"To: <{letter.to}>"]
+    if letter.reply_to:
+        lines.append(f"Reply-To: {_mailbox(letter.sender_name, letter.reply_to)}")
+    return [*lines, f"Subject: {letter.subject if _is_plain(letter.subject) else _encoded(letter.subject)}"]
+
+
+def _mailbox(name: str, address: str) -> str:
+    if not name:
+        return f"<{address}>"
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{address}>' if _is_plain(name) else f"{_encoded(name)}\r\n <{address}>"
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and "=?" not in text
+
+
+def _encoded(text: str) -> str:
+    """Encoded words that spell exactly this text, whatever it looks like itself."""
+    return Header(text, "utf-8", header_name="Reply-To").encode(linesep="\r\n")
 
 
 def needs_smtputf8(letter: Letter) -> bool:
@@ -129,11 +153,6 @@ def _message(letter: Letter) -> EmailMessage:
     policy = (SMTPUTF8 if needs_smtputf8(letter) else SMTP).clone(cte_type="7bit")
     message = EmailMessage(policy=policy)
     message["Date"] = format_datetime(letter.at)
-    message["From"] = _address(letter.sender, letter.sender_name)
-    message["To"] = _address(letter.to, "")
-    if letter.reply_to:
-        message["Reply-To"] = _address(letter.reply_to, letter.sender_name)
-    message["Subject"] = letter.subject
     for name, value in letter.marks.items():
         message[name] = value
     message.set_content(letter.text)
@@ -143,11 +162,6 @@ def _message(letter: Letter) -> EmailMessage:
         kind, _, subtype = file.mime_type.partition("/")
         message.add_attachment(file.content, maintype=kind, subtype=subtype, filename=file.name)
     return message
-
-
-def _address(address: str, shown: str) -> Address:
-    local, _, domain = address.rpartition("@")
-    return Address(shown, local, domain)
 
 
 def _marks(outbound: Outbound) -> Mapping[str, str]:
