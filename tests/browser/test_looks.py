@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from a1zap.chats.model import NewMessage
-from a1zap.chats.store import append_message
+from a1zap.chats.turn_store import append_message
 from a1zap.kit.ids import new_id
 
 pytestmark = pytest.mark.browser

@@ -41,7 +41,7 @@ from tests.simulation.traffic import Traffic
 from a1zap.accounts.create_owner import create_owner
 from a1zap.accounts.keys import Keyring
 from a1zap.app import open_house
-from a1zap.chats import store as chats_store
+from a1zap.chats import rows
 from a1zap.db.embedded import EmbeddedServer, restart_embedded, start_embedded, stop_embedded
 from a1zap.db.migrate import migrate
 from a1zap.db.place import DATABASE, make_database
@@ -273,7 +273,7 @@ class _Witness:
             turns = await tx.rows(
                 "SELECT chat_id, from_seq, to_seq, status FROM turns WHERE owner_id = $1", self._owner_id
             )
-            rows = await tx.rows(
+            messages = await tx.rows(
                 """SELECT id, chat_id, seq, direction, sender_kind, content_sealed, external_id, status,
                           possible_duplicate, attempts, error
                    FROM messages WHERE owner_id = $1 ORDER BY chat_id, seq""",
@@ -281,8 +281,7 @@ class _Witness:
             )
         evidence.turns = [TurnRow(str(r["chat_id"]), r["from_seq"], r["to_seq"], r["status"]) for r in turns]
         opened = [
-            (r, str(r["chat_id"]), chats_store.open_content(sealer, r["id"], r["content_sealed"]))
-            for r in rows
+            (r, str(r["chat_id"]), rows.open_content(sealer, r["id"], r["content_sealed"])) for r in messages
         ]
         evidence.inbound = [
             Inbound(chat, r["seq"], r["external_id"], serials_of(text))

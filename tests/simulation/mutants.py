@@ -16,7 +16,7 @@ from a1zap import app
 from a1zap.agents import channel_store
 from a1zap.channels.a1base import parse as a1base
 from a1zap.channels.email import channel as email
-from a1zap.chats import store as chats
+from a1zap.chats import sending_store
 from a1zap.db.pool import Tx
 from a1zap.delivery import deliver_message as delivery
 from a1zap.intake import accept_item, read_delivery
@@ -146,7 +146,9 @@ def acknowledged_too_soon() -> None:
 
 def status_goes_back() -> None:
     """The newest news about a message wins, even where it is older than what is known."""
-    chats._ADVANCE = chats._ADVANCE.split("AND array_position", 1)[0] + " RETURNING chat_id"
+    sending_store._ADVANCE = (
+        sending_store._ADVANCE.split("AND array_position", 1)[0] + " RETURNING true AS has_moved)"
+    )
 
 
 # ── what only the simulation of a channel sees ──────────────────────────────────────────────────────────────────────
@@ -176,7 +178,7 @@ def early_news_is_dropped() -> None:
     async def keep_nothing(*_args: Any) -> None:
         return None
 
-    chats.keep_early_receipt = keep_nothing
+    sending_store.keep_early_receipt = keep_nothing
 
 
 def read_before_stored() -> None:

@@ -39,6 +39,7 @@ from a1zap.api.sight import NO_CHAT, agent_in_reach
 from a1zap.attachments.model import FILES_A_MESSAGE_MAX
 from a1zap.attachments.take_upload import check_files
 from a1zap.chats import store as chats
+from a1zap.chats import turn_store
 from a1zap.chats.model import Message, TurnRecord
 from a1zap.intake.say import Said, Saying, say
 from a1zap.kit.errors import Invalid, NotAllowed, NotFound, OverLimit, TooLarge
@@ -318,12 +319,14 @@ async def _rest(woken: asyncio.Event, at_most_s: float) -> bool:
 async def _look(ask: _Ask) -> _Outcome | None:
     """How it ended, if it did."""
     async with ask.house.db.owned(ask.who.owner_id) as tx:
-        turn = await chats.find_turn_of(tx, ask.chat_id, ask.said.message.seq)
+        turn = await turn_store.find_turn_of(tx, ask.chat_id, ask.said.message.seq)
         if turn is None:
             status = await chats.read_status(tx, ask.chat_id)
             return _Outcome(held_reason="human") if status in ("human", None) else None
         sealer = await ask.house.keyring.sealer(tx)
-        return _Outcome(turn, await chats.messages_of_turn(tx, sealer, turn.id, ask.chat_id, turn.to_seq))
+        return _Outcome(
+            turn, await turn_store.messages_of_turn(tx, sealer, turn.id, ask.chat_id, turn.to_seq)
+        )
 
 
 def _answer(ask: _Ask, outcome: _Outcome | None) -> Response:

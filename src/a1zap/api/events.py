@@ -33,6 +33,7 @@ from a1zap.api.problems import problem, problem_of
 from a1zap.api.server_protocol import Closing
 from a1zap.api.shapes import ChatShape, MessageShape, turn_for
 from a1zap.chats import store as chats
+from a1zap.chats import turn_store
 from a1zap.chats.model import Message
 from a1zap.chats.reading_store import read_so_far
 from a1zap.db.pool import DatabaseUnavailable, Tx
@@ -182,7 +183,7 @@ class Watcher:
                 return []
 
     async def _tell_turn(self, tx: Tx, event: LiveEvent) -> list[bytes]:
-        turn = await chats.read_turn(tx, event.subject_id)
+        turn = await turn_store.read_turn(tx, event.subject_id)
         self._place = Place(event.id)
         if turn is None:
             return []

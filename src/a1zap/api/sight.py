@@ -8,6 +8,7 @@ from a1zap.accounts.model import Principal
 from a1zap.agents import store as agents
 from a1zap.agents.model import Agent
 from a1zap.chats import store as chats
+from a1zap.chats import turn_store
 from a1zap.chats.model import Chat, TurnRecord
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
@@ -68,7 +69,7 @@ async def see_turn(tx: Tx, who: Principal, turn_id: str) -> TurnRecord:
         NotFound: there is none, or it is not theirs.
     """
     found = parse_id(turn_id)
-    turn = None if found is None else await chats.read_turn(tx, found)
+    turn = None if found is None else await turn_store.read_turn(tx, found)
     if turn is None or (who.agent_id is not None and who.agent_id != turn.agent_id):
         raise NotFound(NO_TURN)
     return turn

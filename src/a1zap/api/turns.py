@@ -12,7 +12,7 @@ from a1zap.api.auth import ChatsReader, House
 from a1zap.api.reading import new_router
 from a1zap.api.shapes import TurnShape
 from a1zap.api.sight import see_turn
-from a1zap.chats import store
+from a1zap.chats import store, turn_store
 from a1zap.chats.model import Message, TurnRecord
 from a1zap.db.pool import Tx
 from a1zap.kit.crypto import Sealer
@@ -50,7 +50,7 @@ async def _whole_way(tx: Tx, sealer: Sealer, turn: TurnRecord) -> list[Mapping[s
         tx, sealer, turn.chat_id, after_seq=turn.from_seq - 1, before_seq=turn.to_seq + 1, count=_MESSAGES_MAX
     )
     came = [m for m in reversed(covered) if m.direction == "inbound"]
-    left = await store.messages_of_turn(tx, sealer, turn.id, turn.chat_id, turn.to_seq)
+    left = await turn_store.messages_of_turn(tx, sealer, turn.id, turn.chat_id, turn.to_seq)
     hops_of = await store.read_hops(tx, [m.id for m in (*came, *left)])
     hops = [*_hops(came, hops_of), *turn.hops, *_hops(left, hops_of), *_pulled(left, hops_of)]
     return sorted(hops, key=lambda hop: HOPS.index(hop["hop"]) if hop["hop"] in HOPS else len(HOPS))

@@ -38,6 +38,7 @@ from a1zap.channels.contract import (
     Sent,
     Thread,
 )
+from a1zap.chats import rows, sending_store
 from a1zap.chats import store as chats
 from a1zap.chats.chat_key import make_chat_key
 from a1zap.chats.model import Hop, News
@@ -130,7 +131,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
         raise ValueError(f"a delivery entry without a message: {entry.id}")
     async with house.db.owned(entry.owner_id) as tx:
         sealer = await house.keyring.sealer(tx)
-        row = await chats.read_unsent(tx, message_id)
+        row = await sending_store.read_unsent(tx, message_id)
         if row is None:  # delivered or failed already, or erased
             await finish_entry(tx, house.wakeups, entry)
             return None
@@ -155,17 +156,17 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
                 others = (await people.read_addresses(tx, sealer, row["user_id"], account.kind))[1:]
     outbound = Outbound(
         id=message_id,
-        chat_external_id=chats.open_thread(sealer, row["chat_id"], row["external_id_sealed"]),
+        chat_external_id=sending_store.open_thread(sealer, row["chat_id"], row["external_id_sealed"]),
         chat_type=row["type"],
         service=row["service"],
         to_address=None
         if row["address_id"] is None
         else people.open_address(sealer, row["address_id"], row["address_sealed"]),
-        text=chats.open_content(sealer, message_id, row["content_sealed"]),
+        text=rows.open_content(sealer, message_id, row["content_sealed"]),
         first_tried_at=row["first_tried_at"] or row["created_at"],
         other_addresses=[a.address for a in others],
         files=files,
-        rich=chats.open_rich(sealer, message_id, row["rich_content_sealed"]),
+        rich=rows.open_rich(sealer, message_id, row["rich_content_sealed"]),
         thread=thread,
         chat_key=make_chat_key(sealer, row["chat_id"]) if channel.wants_thread else None,
         chat_id=row["chat_id"],
@@ -189,7 +190,7 @@ async def _begin(house: Deliverer, entry: Entry) -> _Attempt | None:
 async def _give_up(tx: Tx, house: Deliverer, entry: Entry, message_id: UUID, why: str) -> None:
     """There is no way for this message: it has failed before anybody was called."""
     await chats.lock_chat(tx, entry.chat_id)
-    await chats.advance_status(tx, message_id, "failed", house.clock.now(), error=why)
+    await sending_store.advance_status(tx, message_id, "failed", house.clock.now(), error=why)
     await finish_entry(tx, house.wakeups, entry)
     await record_event(tx, entry.chat_id, "message.status", message_id)
     announce(tx, house.wakeups, entry.chat_id)
@@ -197,10 +198,10 @@ async def _give_up(tx: Tx, house: Deliverer, entry: Entry, message_id: UUID, why
 
 async def _thread(tx: Tx, sealer: Sealer, chat_id: UUID) -> Thread:
     """What the chat holds so far, as the channel names it."""
-    read = await chats.read_thread(tx, chat_id)
+    read = await sending_store.read_thread(tx, chat_id)
     rich = None
     if read.last_inbound_id is not None:
-        rich = chats.open_rich(sealer, read.last_inbound_id, read.last_rich_sealed)
+        rich = rows.open_rich(sealer, read.last_inbound_id, read.last_rich_sealed)
     subject = (rich or {}).get("subject")
     return Thread(
         subject=subject if isinstance(subject, str) else None,
@@ -260,7 +261,7 @@ async def _ask_whether_sent(house: Deliverer, attempt: _Attempt) -> bool | None:
 
 async def _flag(house: Deliverer, attempt: _Attempt) -> None:
     async with house.db.owned(attempt.entry.owner_id) as tx:
-        await chats.flag_possible_duplicate(tx, attempt.outbound.id)
+        await sending_store.flag_possible_duplicate(tx, attempt.outbound.id)
 
 
 async def _hold_unknown(house: Deliverer, attempt: _Attempt, error: SendAmbiguous) -> None:
@@ -275,7 +276,7 @@ async def _set_back(
     kept = "unknown" if attempt.is_in_doubt else status
     now = house.clock.now()
     async with house.db.owned(attempt.entry.owner_id) as tx:
-        await chats.set_back(
+        await sending_store.set_back(
             tx, attempt.outbound.id, kept, attempt.entry.tries, now, began_at=attempt.began_at
         )
         await channel_store.note_health(tx, attempt.account.id, _health("failing", str(error), now))
@@ -309,12 +310,12 @@ async def _end(
             thread_ref=sent.thread_ref if sent else None,
         )
         has_moved, has_next, has_hooks = await tx.together(
-            chats.advancing(tx, attempt.outbound.id, news),
+            sending_store.advancing(tx, attempt.outbound.id, news),
             queue.finishing(attempt.entry),
             recording(tx, attempt.entry.chat_id, events),
         )
         wake_next(tx, house.wakeups, attempt.entry, has_next=queue.was_finished(attempt.entry, has_next))
-        await chats.has_advanced(tx, attempt.outbound.id, news, has_moved)
+        await sending_store.has_advanced(tx, attempt.outbound.id, news, has_moved)
         if has_hooks:
             await tell_hooks(tx, attempt.entry.chat_id, events)
         await _note_health(

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from a1zap.attachments.take_upload import send_with
 from a1zap.channels.contract import Channel
 from a1zap.chats import store as chats
+from a1zap.chats import turn_store
 from a1zap.chats.model import Chat, Message, NewMessage
 from a1zap.db.pool import Tx
 from a1zap.db.wakeups import Wakeups
@@ -53,7 +54,7 @@ async def write_as_owner(
     channel = channels[chat.channel_kind]
     _check_length(channel, chat.service, text)
     is_pulled = channel.is_pulled
-    await chats.append_message(
+    await turn_store.append_message(
         tx,
         sealer,
         chat.id,

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from a1zap.chats import store as chats
+from a1zap.chats import turn_store
 from a1zap.db.pool import Tx
 from a1zap.hooks.model import Owed
 from a1zap.kit.crypto import Sealer
@@ -59,7 +60,7 @@ async def _subject(tx: Tx, sealer: Sealer, owed: Owed) -> dict[str, Any] | None:
             }
             return {**told, "text": message.content} if owed.include_content else told
         case "turn", _:
-            turn = await chats.read_turn(tx, subject_id)
+            turn = await turn_store.read_turn(tx, subject_id)
             if turn is None:
                 return None
             told = {

@@ -9,6 +9,7 @@ from uuid import UUID
 from a1zap.attachments.stage import Staged, add_attachments
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import ChannelAccount, Inbound
+from a1zap.chats import sending_store
 from a1zap.chats import store as chats
 from a1zap.chats.model import NewMessage, Stored
 from a1zap.db.pool import Tx
@@ -134,8 +135,8 @@ async def match_echo(
     chat = await chats.find_chat(tx, sealer, account.id, inbound.chat_external_id)
     if chat is None or await chats.lock_chat(tx, chat.id) is None:
         return False
-    for message in await chats.unconfirmed_sends(tx, sealer, chat.id):
+    for message in await sending_store.unconfirmed_sends(tx, sealer, chat.id):
         if message.content.strip() == inbound.text.strip():
-            await chats.advance_status(tx, message.id, "sent", now, external_id=inbound.external_id)
+            await sending_store.advance_status(tx, message.id, "sent", now, external_id=inbound.external_id)
             return True
     return False

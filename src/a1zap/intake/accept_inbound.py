@@ -15,6 +15,7 @@ from a1zap.agents.model import Agent
 from a1zap.attachments.stage import Staged
 from a1zap.audit.store import record_act
 from a1zap.channels.contract import Channel, ChannelAccount, Inbound
+from a1zap.chats import sending_store
 from a1zap.chats import store as chats
 from a1zap.chats.model import AlreadyKnown, Hop, NewMessage, Stored
 from a1zap.db.pool import Tx
@@ -161,7 +162,7 @@ async def _is_looping(
     if channel.answers_per_hour_max is None:
         return False
     since = now - timedelta(hours=1)
-    answers = await chats.count_answers(tx, chat_id, person_id, account.id, since)
+    answers = await sending_store.count_answers(tx, chat_id, person_id, account.id, since)
     return answers >= channel.answers_per_hour_max
 
 

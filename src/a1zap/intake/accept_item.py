@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
 import structlog
 
 from a1zap.agents import channel_store
-from a1zap.attachments.stage import stage_files
+from a1zap.attachments.stage import Staged, stage_files
 from a1zap.attachments.store import drop_files_of
 from a1zap.channels.contract import Amendment, ChannelAccount, Inbound, Item, Receipt, Relink, Unread
 from a1zap.chats import store as chats
@@ -34,18 +35,19 @@ async def accept_item(
     opened: Opened,
     item: Item,
     raw: bytes | None,
+    staged: Sequence[Staged] | None = None,
 ) -> None:
     """Store one part of a delivery; `raw` are the bytes of the whole, kept with the first message of it.
+
+    Files whose bytes came along are `staged` before (`stage`): a storage that is slow must not hold a transaction open.
 
     Raises:
         AlreadyKnown: a message that is stored already; roll back.
     """
     match item:
         case Inbound():
-            # Nothing is locked yet: the bytes of its files are durable before the message is.
-            staged = (
-                await stage_files(desk.storage, opened.sealer, item.attachments) if item.attachments else ()
-            )
+            if staged is None:
+                staged = await stage(desk, opened, item)
             took_ms = round((desk.clock.monotonic_s() - opened.read_at_s) * 1000, 3)
             hop = Hop("accept_inbound", took_ms, {"service": item.service})
             told = replace(opened, hops=(*opened.hops, hop))
@@ -58,6 +60,18 @@ async def accept_item(
             await _relink(tx, opened, item)
         case Unread():
             await keep_unread(tx, opened.sealer, opened.account, item.raw, item.reason)
+
+
+def brings_bytes(item: Item) -> bool:
+    """Did files come along, and not only word of them?"""
+    return isinstance(item, Inbound) and any(file.content is not None for file in item.attachments)
+
+
+async def stage(desk: Desk, opened: Opened, item: Item) -> Sequence[Staged]:
+    """Make the bytes of an item's files durable: before the item is, and with no transaction open."""
+    if not isinstance(item, Inbound) or not item.attachments:
+        return ()
+    return await stage_files(desk.storage, opened.sealer, item.attachments)
 
 
 def is_passing(error: Exception) -> bool:
@@ -73,10 +87,12 @@ async def accept_alone(desk: Desk, opened: Opened, item: Item, raw: bytes | None
     """
     owner_id = opened.account.owner_id
     failed: Exception | None = None
+    staged: Sequence[Staged] | None = None
     for _ in range(3):
         try:
+            staged = await stage(desk, opened, item) if staged is None else staged
             async with desk.db.owned(owner_id) as tx:
-                await accept_item(tx, desk, opened, item, raw)
+                await accept_item(tx, desk, opened, item, raw, staged)
         except AlreadyKnown:
             log.info("delivery_repeated", owner_id=str(owner_id))
         except Exception as error:

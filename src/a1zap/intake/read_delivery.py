@@ -12,7 +12,7 @@ import structlog
 from a1zap.agents import channel_store
 from a1zap.channels.contract import Item, Kept, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
-from a1zap.intake.accept_item import accept_item
+from a1zap.intake.accept_item import accept_item, stage
 from a1zap.intake.desk import Desk
 from a1zap.intake.opened import Opened
 from a1zap.kit.errors import Malformed
@@ -72,9 +72,10 @@ async def _open(desk: Desk, entry: Entry) -> tuple[Opened, Kept] | None:
 
 
 async def _store(desk: Desk, entry: Entry, scene: Opened, item: Item) -> None:
+    staged = await stage(desk, scene, item)
     try:
         async with desk.db.owned(entry.owner_id) as tx:
-            await accept_item(tx, desk, scene, item, None)
+            await accept_item(tx, desk, scene, item, None, staged)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(entry.owner_id))
 

@@ -21,7 +21,7 @@ from a1zap.agents import store as agents
 from a1zap.channels.contract import ChannelAccount, Item, Posted, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
 from a1zap.db.pool import Tx
-from a1zap.intake.accept_item import accept_alone, accept_item, is_passing
+from a1zap.intake.accept_item import accept_alone, accept_item, brings_bytes, is_passing
 from a1zap.intake.desk import Desk
 from a1zap.intake.keep_delivery import keep_delivery
 from a1zap.intake.opened import Opened
@@ -252,6 +252,7 @@ async def _receive(
 ) -> None:
     opened: tuple[Opened, Items] | None = None
     raw: bytes | None = delivery.posted.raw
+    done = 0
     try:
         async with desk.db.owned(owner_id) as tx:
             opened = await _open(tx, desk, agent_id, account_id, delivery)
@@ -261,18 +262,19 @@ async def _receive(
                 )
             if is_shared:
                 opened = (opened[0], [i for i in opened[1] if not _is_anothers(i)])
-            for item in opened[1][:1]:
-                await accept_item(tx, desk, opened[0], item, raw)
+            if opened[1] and not brings_bytes(opened[1][0]):
+                done = 1
+                await accept_item(tx, desk, opened[0], opened[1][0], raw)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(owner_id))
     except Exception as error:
         if opened is None or is_passing(error):
             raise
-        await accept_alone(desk, opened[0], opened[1][0], raw)
+        done = 0
     # What else a delivery held stands alone: one that is known already, or never to be stored, must not undo the others.
     if opened is not None:
-        for item in opened[1][1:]:
-            await accept_alone(desk, opened[0], item, None)
+        for place, item in enumerate(opened[1][done:], done):
+            await accept_alone(desk, opened[0], item, None if place else raw)
 
 
 def _is_anothers(item: Item) -> bool:

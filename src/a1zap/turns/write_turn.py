@@ -13,6 +13,7 @@ import structlog
 from a1zap.agents import store as agents
 from a1zap.agents.model import Agent
 from a1zap.chats import store as chats
+from a1zap.chats import turn_store
 from a1zap.chats.model import Chat, ChatStatus, NewMessage, TurnRecord, TurnStatus
 from a1zap.db.parts import Part
 from a1zap.db.pool import Tx
@@ -59,7 +60,7 @@ async def write_turn(house: TurnHouse, sealer: Sealer, outcome: Outcome) -> None
     now = house.clock.now()
     record = _record(outcome, _status(outcome), now)
     async with house.db.owned(outcome.entry.owner_id) as tx:
-        written = await chats.end_turn(tx, record, new_status=_new_chat_status(outcome))
+        written = await turn_store.end_turn(tx, record, new_status=_new_chat_status(outcome))
         if written is None:
             await finish_entry(tx, house.wakeups, outcome.entry)
             return
@@ -137,12 +138,12 @@ async def _write_message(
         rich_content=rich or None,
         turn_id=outcome.turn_id,
     )
-    parts = [chats.appending(tx, sealer, outcome.chat.id, message, now)]
+    parts = [turn_store.appending(tx, sealer, outcome.chat.id, message, now)]
     if not outcome.is_pulled:
         parts.append(queue.putting_delivery(tx, outcome.chat.id, message_id))
         tx.afterwards(lambda: house.wakeups.say(topic("deliveries")))
     result, *_ = await tx.together(*parts)
-    chats.appended(message, result)
+    turn_store.appended(message, result)
     return message_id
 
 

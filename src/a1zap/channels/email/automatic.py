@@ -35,15 +35,19 @@ _NO_REPLY = re.compile(
 _DAEMON = re.compile(r"mailer-daemon|postmaster|mdaemon")
 # Weak: people write about being away as well. So a phrase counts only as the head of the subject, with its colon, or
 # as the whole of it.
+# (`Auto:` is a car to a German, and `AUTO:` is Lotus Notes.)
 _AWAY_SUBJECT = re.compile(
-    r"(?:auto(?:matic|mated|mated email)?[ -]?(?:re(?:ply|sponse|sponder))?|out of (?:the )?office(?: auto-?reply)?"
-    r"|auto:? ?re|vacation (?:re(?:ply|sponse)|notice)|abwesen(?:d|heits)[- ]?(?:notiz|benachrichtigung|nachricht|assistent|agent)?"
+    r"\[?(?:(?-i:AUTO)|auto(?:matic|mated|mated email)?[ -]?re(?:ply|sponse|sponder)|ooo|out of (?:the )?office(?: auto-?reply)?"
+    r"|(?:i am |i'm )(?:currently )?out of (?:the )?office"
+    r"|auto:? ?re|vacation(?: (?:re(?:ply|sponse)|notice))?|abwesen(?:d|heits?)[- ]?(?:notiz|benachrichtigung|nachricht|assistent|agent)?"
     r"|automati(?:sche antwort|sk svar|skt svar|sch antwoord)|automatisch(?:e)? (?:antwort|antwoord)|autosvar"
-    r"|r[ée]ponse automatique|message d'absence|absence du bureau|respuesta autom[áa]tica|fuera de (?:la )?oficina"
-    r"|resposta autom[áa]tica|fora do escrit[óo]rio|risposta automatica|fuori sede|afwezig(?:heid(?:sbericht)?)?"
-    r"|automaattinen vastaus|odpowied[źz] automatyczna|automatyczna odpowied[źz]|automatick[áa] odpov[ěe][dď]"
-    r"|автоматический ответ|автоответ|автоматична відповідь|otomatik yan[ıi]t|自动回复|自動回覆|自動回復|自動応答|自動返信"
-    r"|자동 ?(?:응답|회신)|رد تلقائي|תשובה אוטומטית)\s*(?:[:：]|$)",
+    r"|r[ée]ponse automatique|message d'absence|absen(?:ce|t|te|t\(e\)) du bureau|respuesta autom[áa]tica|fuera de (?:la )?oficina"
+    r"|resposta autom[áa]tica|fora do escrit[óo]rio|aus[êe]ncia tempor[áa]ria|risposta automatica|fuori (?:sede|ufficio)"
+    r"|afwezig(?:heid(?:sbericht)?)?|niet aanwezig|fr[åa]nvaromeddelande|frånvarande|frav[æa]rende|fraværsmelding"
+    r"|automaattinen vastaus|poissaoloviesti|odpowied[źz] automatyczna|automatyczna odpowied[źz]|automatick[áa] odpov[ěe][dď]"
+    r"|automatikus v[áa]lasz|r[ăa]spuns automat|samodejni odgovor|automatski odgovor|αυτόματη απάντηση|автоматичен отговор"
+    r"|автоматический ответ|автоответ|автоматична відповідь|otomatik yan[ıi]t|自动回复|自动答复|自動回覆|自動回復|自動応答|自動返信"
+    r"|不在通知|자동 ?(?:응답|회신)|thư trả lời tự động|ตอบกลับอัตโนมัติ|balasan otomatis|رد تلقائي|תשובה אוטומטית)\s*(?:[:：\]]|$)",
     re.IGNORECASE,
 )
 

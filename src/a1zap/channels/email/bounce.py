@@ -87,7 +87,9 @@ def _failed(block: Block) -> BouncedRecipient | None:
     diagnostic = block.get("diagnostic-code", "")
     found = _STATUS.search(block.get("status", "")) or _STATUS.search(diagnostic)
     status = ".".join(found.groups()) if found else ""
-    return BouncedRecipient(address, _severity(action, status, diagnostic), status, _told(diagnostic))
+    severity = _severity(action, status, diagnostic)
+    has_given_up = action == "failed" or severity == "hard"
+    return BouncedRecipient(address, severity, status, _told(diagnostic), has_given_up)
 
 
 def _severity(action: str, status: str, diagnostic: str) -> Severity:

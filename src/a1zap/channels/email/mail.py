@@ -52,12 +52,16 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class BouncedRecipient:
-    """`status` is an RFC 3463 code (`5.1.1`) or ''; `diagnostic` is what the other server said, cut."""
+    """`status` is an RFC 3463 code (`5.1.1`) or ''; `diagnostic` is what the other server said, cut.
+
+    `severity` is about the address, `has_given_up` about the mail: a full mailbox is soft, and the mail never gets there.
+    """
 
     address: str
     severity: Severity
     status: str
     diagnostic: str
+    has_given_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

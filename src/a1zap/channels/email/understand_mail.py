@@ -201,7 +201,7 @@ def _receipts(identity: str, bounce: Bounce | None, at: datetime) -> Iterator[Re
     local, _, domain = bounce.original_message_id.rpartition("@")
     ours = parse_id(local) if ascii_domain(domain) == identity.rpartition("@")[2] else None
     for recipient in bounce.recipients[:1]:
-        if recipient.severity == "soft":
+        if not recipient.has_given_up:
             continue
         why = "marked as spam by its recipient" if recipient.severity == "complaint" else "bounced"
         code = f" ({recipient.status})" if recipient.status else ""
@@ -211,5 +211,5 @@ def _receipts(identity: str, bounce: Bounce | None, at: datetime) -> Iterator[Re
             at=at,
             error=f"{why}{code}",
             message_id=ours,
-            dead_address=normal_address(recipient.address) or None,
+            dead_address=None if recipient.severity == "soft" else normal_address(recipient.address) or None,
         )
