@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.contracts.mailboxes import mailbox
 
+from a1zap.channels.contract import Receipt, Status
 from a1zap.channels.email.mail import Bounce, BouncedRecipient
 from a1zap.channels.email.parse_mail import parse_mail
+from a1zap.channels.email.providers.contract import Handed
+from a1zap.channels.email.understand_mail import understand_mail
 
 MAILS = Path(__file__).parents[3] / "contracts" / "payloads" / "email"
 
@@ -24,7 +29,7 @@ def test_a_delivery_report_tells_of_each_recipient_that_it_failed_for():
                 "550 5.1.1 <nobody@example.com>: Recipient address rejected: User unknown",
             ),
             BouncedRecipient("full@example.com", "soft", "5.2.2", "552 5.2.2 Mailbox full"),
-            BouncedRecipient("slow@example.com", "soft", "4.4.1", ""),
+            BouncedRecipient("slow@example.com", "soft", "4.4.1", "", has_given_up=False),
         ),
         "0193bbbb@in.example.org",
     )
@@ -99,3 +104,31 @@ def test_a_long_diagnostic_and_a_crowd_are_cut():
     assert found is not None and len(found.recipients) == 100
     one = report("Final-Recipient: rfc822; a@example.com", "Diagnostic-Code: smtp; " + "x" * 9000)
     assert one is not None and len(one.recipients[0].diagnostic) == 500
+
+
+def told_of(raw: bytes) -> list[Receipt]:
+    account = mailbox()
+    items = understand_mail(account, Handed(raw), parse_mail(raw), {}, datetime.now(UTC))
+    return [item for item in items if isinstance(item, Receipt)]
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "fails", "dead"),
+    [
+        ("failed", "5.1.1", True, "ann@example.com"),
+        ("failed", "4.4.7", True, None),  # tried for five days
+        ("failed", "5.2.2", True, None),  # mailbox full
+        ("delayed", "4.4.1", False, None),
+    ],
+)
+def test_a_mail_that_was_given_up_has_failed_though_its_address_lives(
+    action: str, status: str, fails: bool, dead: str | None
+):
+    raw = (
+        "From: mailer-daemon@example.org\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=x\r\n\r\n"
+        "--x\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+        f"Final-Recipient: rfc822; ann@example.com\r\nAction: {action}\r\nStatus: {status}\r\n\r\n"
+        "--x\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <1@acme.test>\r\n\r\n--x--\r\n"
+    )
+    found = told_of(raw.encode())
+    assert [(one.status, one.dead_address) for one in found] == ([(Status.FAILED, dead)] if fails else [])
