@@ -2,7 +2,7 @@
 
 * how many turns, deliveries and mails to read it has in hand, in shared memory: a kill counts only if it hit somebody at work
 * who calls, as a header of each request and mail: an extra call of the provider can be laid at the door of a dead process
-* pauses that end soon: a claim that was killed counts as one that failed, and in here most are killed
+* pauses, and patience with a mail server, that end soon: a claim that was killed counts as one that failed, and in here most are killed
 * its doom: kill -9 by its own hand at the n-th claim, commit (before it, in the middle, after it) or send call
 """
 
@@ -83,6 +83,7 @@ class _Instruments:
 
 
 PAUSE_MAX_S = 4.0
+DATA_S = 15.0  # that a relay may think about a mail: as long as all other channels have patience
 
 
 def install(name: str, busy_file: Path, slot: int, doom: tuple[str, int] | None) -> None:
@@ -148,6 +149,7 @@ def _sign_calls(instruments: _Instruments, name: str) -> None:
 
 def _sign_mails(instruments: _Instruments, name: str) -> None:
     mail_bytes = smtp.mail_bytes
+    smtp._DATA_S = DATA_S  # type: ignore[misc]
 
     def mail_bytes_signed(letter: Letter) -> bytes:
         if instruments.is_due("in_send"):
