@@ -257,9 +257,8 @@ async def _receive(
         async with desk.db.owned(owner_id) as tx:
             opened = await _open(tx, desk, agent_id, account_id, delivery)
             if any(_is_anothers(i) for i in opened[1]):
-                raw = (
-                    None  # the whole of it holds what people said to another account, perhaps another owner's
-                )
+                # The whole of it holds what people said to another account, perhaps another owner's.
+                raw = None
             if is_shared:
                 opened = (opened[0], [i for i in opened[1] if not _is_anothers(i)])
             if opened[1] and not brings_bytes(opened[1][0]):
