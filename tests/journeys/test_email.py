@@ -179,6 +179,21 @@ async def test_machines_are_heard_and_never_answered(make_house: MakeHouse):
         assert len(box.relay.mails) == 1
 
 
+async def test_two_agents_of_one_owner_do_not_answer_each_other(make_house: MakeHouse):
+    async with mailbox(make_house) as box:
+        second = await new_agent(box.http, name="Sales")
+        told = {
+            "kind": "email", "address": "sales@acme.test", "inbound": "raw",
+            "outbound": "smtp", "smtp_host": "127.0.0.1", "smtp_port": "25", "smtp_tls": "none",
+        }  # fmt: skip
+        made = await box.http.post(f"/api/agents/{second}/channels", json=told)
+        assert made.status_code == 201, made.text
+        # A relay took out what our mails say of themselves.
+        await box.deliver(mail("Happy to help!", 1, sender="Sales <Sales+mfrggzdfmztwq2lk@acme.test>"))
+        await box.stored(1)
+        assert [m.get("held_reason") for m in await box.messages()] == ["automatic_own_mail"]
+
+
 async def test_a_bounce_is_shown_and_its_message_has_failed(make_house: MakeHouse):
     async with mailbox(make_house) as box:
         await box.deliver(mail("When are you open?", 1))

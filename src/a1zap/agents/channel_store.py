@@ -311,6 +311,17 @@ async def find_accounts_named(tx: Tx, kind: str, names: Sequence[str]) -> list[t
     return [(r["owner_id"], r["agent_id"], r["id"]) for r in rows]
 
 
+async def is_own_identity(tx: Tx, kind: str, name: str) -> bool:
+    """Is it an account of the owner's, of any agent?"""
+    return await tx.value(
+        """SELECT EXISTS (SELECT FROM channel_accounts
+                          WHERE owner_id = $1 AND kind = $2 AND identity = $3 AND deleted_at IS NULL)""",
+        tx.owner_id,
+        kind,
+        name,
+    )
+
+
 async def find_accounts_of(tx: Tx, kind: str) -> list[tuple[UUID, UUID, UUID]]:
     """(owner, agent, account) of every active account of a kind; asked before the owner is known."""
     rows = await tx.rows("SELECT owner_id, agent_id, id FROM a1zap.channel_accounts_of($1)", kind)

@@ -7,11 +7,14 @@ A crash in between repeats the reading: parts that are stored already are passed
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from a1zap.agents import channel_store
-from a1zap.channels.contract import Item, Kept, Unread
+from a1zap.channels.contract import Inbound, Item, Kept, Unread
 from a1zap.chats.model import AlreadyKnown, Hop
+from a1zap.db.pool import Tx
 from a1zap.intake.accept_item import accept_item, stage
 from a1zap.intake.desk import Desk
 from a1zap.intake.opened import Opened
@@ -75,9 +78,23 @@ async def _store(desk: Desk, entry: Entry, scene: Opened, item: Item) -> None:
     staged = await stage(desk, scene, item)
     try:
         async with desk.db.owned(entry.owner_id) as tx:
+            if isinstance(item, Inbound) and await _is_from_a_colleague(tx, scene.account.kind, item):
+                item = replace(item, automatic="own_mail")
             await accept_item(tx, desk, scene, item, None, staged)
     except AlreadyKnown:
         log.info("delivery_repeated", owner_id=str(entry.owner_id))
+
+
+async def _is_from_a_colleague(tx: Tx, kind: str, inbound: Inbound) -> bool:
+    """Is the sender an agent of the same owner's? Two of them would answer each other until the cap.
+
+    What our mails say of themselves tells it too, unless a relay took it out. Other owners' addresses are left to
+    that: whoever connects an address must not keep others from hearing its real owner.
+    """
+    if inbound.automatic is not None:
+        return False
+    local, at, domain = inbound.sender_address.rpartition("@")
+    return bool(at) and await channel_store.is_own_identity(tx, kind, f"{local.partition('+')[0]}@{domain}")
 
 
 def _ms(began_s: float, ended_s: float) -> float:
