@@ -26,7 +26,7 @@ async def find_thread(
         theirs = await chats.find_persons_chat(tx, sealer, account.id, person_id)
         return await name_for(tx, sealer, account, inbound) if theirs is None else theirs.external_id
     if inbound.chat_key is None and not inbound.continues:
-        return inbound.chat_external_id
+        return await _named(tx, sealer, account, inbound, person_id)
     candidates: list[UUID] = []
     if inbound.chat_key is not None:
         named = open_chat_key(sealer, inbound.chat_key)
@@ -55,3 +55,13 @@ async def name_for(tx: Tx, sealer: Sealer, account: ChannelAccount, inbound: Inb
     if taken is None or await chats.first_participant(tx, taken.id) is None:
         return inbound.chat_external_id
     return str(new_id())
+
+
+async def _named(tx: Tx, sealer: Sealer, account: ChannelAccount, inbound: Inbound, person_id: UUID) -> str:
+    """The chat that a message names; beside it, where that is somebody's and the sender only says to be them."""
+    if inbound.sender_is_verified or inbound.chat_type != "individual":
+        return inbound.chat_external_id
+    taken = await chats.find_chat(tx, sealer, account.id, inbound.chat_external_id)
+    if taken is None or await chats.is_participant(tx, taken.id, person_id):
+        return inbound.chat_external_id
+    return f"{inbound.chat_external_id}#unproven"

@@ -199,6 +199,16 @@ async def test_who_claims_an_address_without_proof_is_somebody_else(make_house: 
     assert len(rows) == 2
 
 
+async def test_who_only_says_to_be_somebody_does_not_get_into_the_chat_that_it_names(make_house: MakeHouse):
+    b = await band(make_house, Drum())
+    hers = say("my order is 7", chat="c1")
+    claims = [say("what is my order?", chat="c1", sender_is_verified=False) for _ in range(2)]
+    for item in (hers, *claims):
+        await b.hear(item)
+    theirs = [await b.chat_of(item) for item in claims]
+    assert theirs[0] == theirs[1] != await b.chat_of(hers)
+
+
 async def test_the_token_of_a_reply_address_finds_the_chat_for_those_in_it(make_house: MakeHouse):
     from a1zap.chats.chat_key import make_chat_key, open_chat_key
 
