@@ -80,7 +80,8 @@ class Mail:
     """What one raw mail says. Every string can be stored in PostgreSQL; nothing here is proven (`sender_proof.py`).
 
     `reply` is what the sender wrote this time, the whole text where that is empty; `full_text` is all they sent, as
-    plain text. `is_from_ambiguous`: there are several senders, so that two readers may see two different ones.
+    plain text. `is_from_ambiguous`: two readers may see two different senders (there are several, or the
+    head is not lines that everybody cuts alike).
     `auto_reason` is what the headers alone tell; ask `why_automatic` with the envelope. Ids are without <>.
     """
 

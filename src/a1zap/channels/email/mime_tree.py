@@ -30,6 +30,7 @@ _PARAMETERS_MAX: Final = 4_000  # the library's reader of parameters takes quadr
 _PARAMETERED: Final = frozenset({"content-type", "content-disposition", "content-transfer-encoding"})
 
 _BODY = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
+_LONE_CR = re.compile(rb"\r(?!\n|\Z)")
 _ENCODING = re.compile(r"base64|quoted-printable|x-uuencode|uuencode|x-uue|uue")
 
 Part: TypeAlias = "Message[str, str]"
@@ -96,6 +97,13 @@ def read_tree(raw: bytes, problems: list[str]) -> Part:
         return parts.made[0]
     parser_of_head = BytesHeaderParser(policy=_POLICY)  # all below the header fields is then the text
     return attempt(problems, "headers", lambda: parser_of_head.parsebytes(raw), Message())
+
+
+def is_head_ambiguous(raw: bytes) -> bool:
+    """Do two readers see two different heads? A lone CR ends a line here, and is a character to most mail servers."""
+    end = min(found for found in (raw.find(b"\r\n\r\n"), raw.find(b"\n\n"), len(raw)) if found >= 0)
+    head = raw[:end]
+    return end > _HEADER_BYTES_MAX or (b"\n" in head and _LONE_CR.search(head) is not None)
 
 
 def _with_bounded_headers(raw: bytes, problems: list[str]) -> bytes:

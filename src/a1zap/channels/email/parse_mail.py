@@ -15,7 +15,7 @@ from a1zap.channels.email.body import Body, Passage, read_body
 from a1zap.channels.email.bounce import read_bounce
 from a1zap.channels.email.html_text import read_html
 from a1zap.channels.email.mail import Mail
-from a1zap.channels.email.mime_tree import Part, every_part, parameter, read_tree
+from a1zap.channels.email.mime_tree import Part, every_part, is_head_ambiguous, parameter, read_tree
 from a1zap.channels.email.read_head import read_head
 from a1zap.channels.email.reply import Extracted, extract_reply
 from a1zap.channels.email.storable import attempt, note, storable
@@ -59,6 +59,7 @@ def parse_mail(raw: bytes) -> Mail:
         reply=texts.reply,
         attachments=tuple(body.files),
         bounce=bounce,
+        is_from_ambiguous=head.is_from_ambiguous or is_head_ambiguous(raw),
         problems=tuple(dict.fromkeys((*head.problems, *problems))),
     )
     return replace(mail, auto_reason=why_automatic(mail, None))
@@ -79,13 +80,18 @@ def _texts_of(passages: list[Passage], problems: list[str]) -> _Texts:
     full: list[str] = []
     replies: list[str] = []
     plains: list[str] = []
+    left = _CONVERTED_MAX  # of the mail: two hundred small parts take as long as one of their size
     for passage in passages:
         html = (passage.html or "").strip()
+        if html and left <= 0:
+            note(problems, f"HTML beyond {_CONVERTED_MAX} characters left out")
+            html = ""
         if not html or not is_stand_in(passage.plain or ""):
             plains.append(passage.plain or "")
             full.append(passage.plain or "")
             continue
         read = _read_html(html, problems)
+        left -= len(html)
         if not _repeats(
             read.full, full
         ):  # [text, HTML] in a mixed mail: one text twice, though not called alternatives

@@ -17,6 +17,7 @@ from a1zap.channels.email.header_text import (
     read_message_id,
 )
 from a1zap.channels.email.mail import Address, Headers, Mail
+from a1zap.channels.email.mime_tree import is_head_ambiguous
 from a1zap.channels.email.storable import attempt
 
 _GLANCE_BYTES: Final = 64 * 1024
@@ -109,7 +110,14 @@ def _kept(raw: dict[str, list[str]]) -> Headers:
 def glance(raw: bytes, problem: str) -> Mail:
     """What the first 64 KiB of header lines tell, in milliseconds whatever they are; no text and no files."""
     pairs: list[tuple[str, str]] = []
-    for line in raw[:_GLANCE_BYTES].decode("ascii", "surrogateescape").lstrip("\r\n").splitlines():
+    for line in (
+        raw[:_GLANCE_BYTES]
+        .decode("ascii", "surrogateescape")
+        .lstrip("\r\n")
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .split("\n")
+    ):
         name, colon, value = line.partition(":")
         if not line:
             break
@@ -122,5 +130,6 @@ def glance(raw: bytes, problem: str) -> Mail:
     return replace(
         mail,
         auto_reason=why_automatic(mail, None),
+        is_from_ambiguous=mail.is_from_ambiguous or is_head_ambiguous(raw),
         problems=(problem, *mail.problems),
     )

@@ -323,3 +323,14 @@ def test_a_text_that_comes_twice_is_taken_once():
         b"--m\r\nContent-Type: text/html\r\n\r\n<p>Only <b>once</b>.</p>\r\n--m--\r\n"
     )
     assert mail.reply == mail.full_text == "Only once."
+
+
+def test_many_small_html_parts_take_no_longer_than_one():
+    page = b"Content-Type: text/html\r\n\r\n<table><tr>" + b"<td>a</td>" * 1500 + b"</table>\r\n"
+    raw = b"From: a@example.org\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n" + b"".join(
+        b"--x\r\n" + page.replace(b"a<", b"%d<" % n) for n in range(150)
+    )
+    mail = parse_mail(raw)
+    assert "HTML beyond 400000 characters left out" in mail.problems
+    assert len(mail.full_text) < 400_000
+    assert mail.reply

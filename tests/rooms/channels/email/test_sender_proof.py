@@ -9,6 +9,7 @@ import pytest
 
 from a1zap.channels.email.mail import Headers, Mail
 from a1zap.channels.email.parse_mail import parse_mail
+from a1zap.channels.email.read_head import glance
 from a1zap.channels.email.sender_proof import (
     Proof,
     is_aligned,
@@ -160,3 +161,20 @@ def test_of_two_dmarc_results_the_bad_one_counts():
     assert not proof(
         f"{OURS[0]}; dmarc=pass header.from=example.com; dmarc=fail header.from=example.com"
     ).is_proven
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Subject: x\rFrom: ceo@bank.example\r\rhidden\r\nFrom: eve@evil.example",
+        b"Subject: x\rFrom: ceo@bank.example\r\nX: y",
+        b"From: ceo@bank.example\r\n" + b"X: y\r\n" * 60_000 + b"From: eve@evil.example",
+    ],
+)
+def test_a_head_that_two_readers_cut_differently_proves_nobody(head: bytes):
+    told = Told(dmarc="pass")
+    raw = head + b"\r\n\r\nPay this.\r\n"
+    assert not is_sender_proven(parse_mail(raw), (), told).is_proven
+    assert not is_sender_proven(glance(raw, "too large"), (), told).is_proven
+    plain = b"From: ceo@bank.example\nSubject: x\n\nPay this,\rplease.\n"
+    assert is_sender_proven(parse_mail(plain), (), told).is_proven
