@@ -164,16 +164,16 @@ def _judge_intake(evidence: Evidence, verdict: Verdict, *, is_over: bool) -> Non
 
 def _judge_places(evidence: Evidence, verdict: Verdict) -> None:
     """Each conversation is one chat, and each chat one conversation."""
-    chats_of: dict[str, set[str]] = defaultdict(set)
+    chats_of: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     conversations_in: dict[str, set[str]] = defaultdict(set)
     for row in evidence.inbound:
         for serial in row.serials:
             conversation = serial.partition("#")[0]
-            chats_of[conversation].add(row.chat)
+            chats_of[conversation][row.chat].append(serial)
             conversations_in[row.chat].add(conversation)
     for conversation, chats in chats_of.items():
         if len(chats) > 1:
-            verdict.blame("split", f"{conversation} is in {len(chats)} chats")
+            verdict.blame("split", f"{conversation} is in {len(chats)} chats: {dict(chats)}")
     for chat, conversations in conversations_in.items():
         if len(conversations) > 1:
             verdict.blame("mixed", f"chat {chat} holds {sorted(conversations)}")
