@@ -178,7 +178,8 @@ class EmailLine:
         memory = chat.memory
         own_id, to, head = f"<{said.external_id}@people.test>", _address(chat.account), []
         if memory["ids"]:
-            way = dice.choice(("all", "all", "references", "token"))
+            # Whose first mail had no answer knows no address but the mailbox's.
+            way = dice.choice(("all", "all", "references", "token")) if memory["reply_to"] else "references"
             if way != "references":
                 to = memory["reply_to"] or to
             if way != "token":
