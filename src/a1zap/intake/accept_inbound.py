@@ -96,7 +96,13 @@ async def accept_inbound(
         await chats.add_participant(tx, stored.chat_id, person.id)
     await attach(tx, wakeups, opened, stored, staged)
     if channel.answers_per_hour_max is not None and inbound.automatic is None:
-        await people.revive_address(tx, sealer, channel_kind=account.kind, address=inbound.sender_address)
+        await people.revive_address(
+            tx,
+            sealer,
+            channel_kind=account.kind,
+            address=inbound.sender_address,
+            is_proven=inbound.sender_is_verified,
+        )
     if held_reason is None and await _is_looping(tx, channel, account, stored.chat_id, person.id, now):
         held_reason = "loop_suspected"
         await chats.hold_message(tx, stored, held_reason, now)

@@ -147,15 +147,16 @@ async def mark_address_dead(
     )
 
 
-async def revive_address(tx: Tx, sealer: Sealer, *, channel_kind: str, address: str) -> None:
-    """Somebody wrote from it: it is alive."""
+async def revive_address(tx: Tx, sealer: Sealer, *, channel_kind: str, address: str, is_proven: bool) -> None:
+    """Somebody wrote from it: it is alive. Who only says to be somebody revives nobody's address but such a one."""
+    kinds = [channel_kind, unproven(channel_kind)] if is_proven else [unproven(channel_kind)]
     await tx.run(
         """UPDATE user_addresses SET dead_since = NULL, dead_because = NULL
            WHERE owner_id = $1 AND channel_kind = ANY($2::text[]) AND address_index = ANY($3::bytea[])
              AND dead_since IS NOT NULL""",
         tx.owner_id,
-        [channel_kind, unproven(channel_kind)],
-        [address_index(sealer, kind, address) for kind in (channel_kind, unproven(channel_kind))],
+        kinds,
+        [address_index(sealer, kind, address) for kind in kinds],
     )
 
 

@@ -347,6 +347,8 @@ async def test_a_dead_address_is_not_written_to_until_somebody_writes_from_it(ma
     assert await dead() is None
     await b.hear(Receipt(row["external_id"], Status.FAILED, now, error="550 gone", dead_address="+1"))
     assert await dead() == "550 gone"
+    await b.hear(say("I only say that I am", chat="m3", sender_is_verified=False))
+    assert await dead() == "550 gone", "anybody can put an address into a From"
     await b.hear(say("I am still here", chat="m1"))
     assert await dead() is None
 
