@@ -15,7 +15,9 @@ from bench.processes import Memory, memory, stub_model
 from bench.rig import Rig, open_rig
 from bench.wire import connect
 
-WARM_UP_S = 15.0  # full histories of 30 messages, which is the dearest it gets, and a database that knows its tables
+WARM_UP_S = (
+    15.0  # full histories of 30 messages, which is the dearest it gets, and a database that knows its tables
+)
 
 
 @dataclass(frozen=True, slots=True)

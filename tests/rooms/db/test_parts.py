@@ -18,6 +18,8 @@ async def test_parts_keep_their_own_arguments_and_results(house: TestHouse):
 
 
 def test_twelve_places_are_shifted_whole():
-    one = Part("a AS (SELECT " + ", ".join(f"${n}::int" for n in range(1, 13)) + ")", "true", tuple(range(12)))
+    one = Part(
+        "a AS (SELECT " + ", ".join(f"${n}::int" for n in range(1, 13)) + ")", "true", tuple(range(12))
+    )
     text, args = put_together([one, Part("b AS (SELECT $1::int, $12::int)", "$2", tuple(range(12)))])
     assert "$13::int, $24::int" in text and text.endswith("SELECT true, $14") and len(args) == 24
