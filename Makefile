@@ -36,7 +36,7 @@ dev: $(VENV)/.dev ## install what developers need as well
 
 test: $(VENV)/.dev ## run the tests (they bring their own PostgreSQL and browser)
 	@scripts/ensure-chromium $(BIN)/playwright
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.dev ## ruff: style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

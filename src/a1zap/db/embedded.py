@@ -53,7 +53,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "listen_addresses": "",
         "port": "5432",  # only names the socket
         "unix_socket_permissions": "0700",
-        "max_connections": "100",
+        "max_connections": "200",  # sixteen for each process of ours, and many workers
         "shared_buffers": "128MB",
         "synchronous_commit": "on",
         # Nothing replicates from a private server; pg_dump needs none of this.
