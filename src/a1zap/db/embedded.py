@@ -63,9 +63,6 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "min_wal_size": "32MB",
         "jit": "off",  # costs more than our short statements take
         "autovacuum": "on",
-        # Without statistics every key that leads with the owner looks as good as any other, and a message is looked for
-        # among all of the owner's: a minute, the default, is long for that (one millisecond a message instead of 0.1).
-        "autovacuum_naptime": "5s",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "lc_messages": "C",
