@@ -188,14 +188,15 @@ async def open_house(
     hooks: HookPolicy | None = None,
     storage: Storage | None = None,
     transcriber: Transcriber | None = None,
-    connections_max: int = 16,
+    connections_max: int = 6,
+    connections_min: int = 1,
 ) -> AsyncGenerator[House]:
     """Connect and wire everything; closed again at the end. Tests bring their own clock, models and channels."""
     clock = clock or SystemClock()
     master = master_key or load_or_create_master_key(settings.data_dir, secret(settings.master_key))
     # Wake-ups need PostgreSQL itself; behind a transaction pooler without a direct address we poll.
     listen_url = direct_url or (None if is_transaction_pooler(database_url) else database_url)
-    db = await Database.open(database_url, connections_max=connections_max)
+    db = await Database.open(database_url, connections_max=connections_max, connections_min=connections_min)
     own_embedder = EmbeddedMiniLM()  # loads nothing before the first question
     wakeups = Wakeups(listen_url)
     async with Egress(allow=settings.egress_networks) as egress:
