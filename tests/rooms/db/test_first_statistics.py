@@ -19,7 +19,9 @@ async def test_rows_of_an_empty_table_are_looked_for_by_their_own_key(house: Tes
     owner, row = uuid4(), uuid4()
     async with house.db.owned(owner) as tx:
         for table, key in _BY_ID.items():
-            await tx.run(f"PREPARE by_id(uuid, uuid) AS SELECT 1 FROM {table} WHERE owner_id = $1 AND id = $2")
+            await tx.run(
+                f"PREPARE by_id(uuid, uuid) AS SELECT 1 FROM {table} WHERE owner_id = $1 AND id = $2"
+            )
             plan = await tx.rows(f"EXPLAIN EXECUTE by_id('{owner}', '{row}')")
             assert any(key in line[0] for line in plan), (table, [line[0] for line in plan])
             await tx.run("DEALLOCATE by_id")
